@@ -1,0 +1,60 @@
+// The shape of Berth's effective configuration: one frozen value, with durations in seconds and sizes in bytes.
+// Names and defaults are those of config/berth.yaml. `Infinity` stands for "unlimited" and "never".
+import type { SparseMode } from '../storage/metadata-store.ts';
+
+export interface Config {
+  readonly data: string;
+  readonly http: {
+    readonly address: string;
+    readonly port: number;
+    /** What clients type, without a trailing slash; undefined: taken from the request. */
+    readonly publicUrl: string | undefined;
+    readonly trustedProxies: readonly string[];
+    readonly relativeUrls: boolean;
+    readonly tls:
+      | { readonly certificate: string; readonly key: string; readonly minimumVersion: '1.2' | '1.3' }
+      | undefined;
+  };
+  readonly access: {
+    readonly mode: 'auto' | 'open' | 'token';
+    readonly openOnNetwork: boolean;
+  };
+  readonly storage: {
+    readonly delete: boolean;
+    readonly readOnly: boolean;
+    /** Uploads are refused below the smaller of a share of the medium (0 to 1) and a number of bytes. */
+    readonly keepFree: { readonly share: number; readonly bytes: number };
+    readonly keepFreeInodes: number;
+    readonly blobSizeLimit: number;
+    readonly manifestSizeLimit: number;
+    readonly sparseManifests: SparseMode;
+    readonly upload: {
+      readonly idleExpiry: number;
+      readonly longest: number;
+      readonly perRepository: number;
+      readonly perPrincipal: number;
+      readonly total: number;
+    };
+  };
+  readonly repositories: { readonly undeleteFor: number };
+  readonly collector: { readonly lease: number };
+  readonly limits: {
+    readonly connections: number;
+    readonly headerSize: number;
+    readonly headersTimeout: number;
+    readonly jsonBody: number;
+    readonly jsonBodyTimeout: number;
+    readonly idleTimeout: number;
+    readonly keepAlive: number;
+    /** Bytes per second, averaged over 120 s. */
+    readonly slowestTransfer: number;
+    readonly listWithoutN: number;
+    readonly shutdown: number;
+  };
+  readonly metrics: { readonly address: { readonly host: string; readonly port: number } | undefined };
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+    readonly format: 'auto' | 'pretty' | 'json';
+    readonly requests: boolean;
+  };
+}

@@ -1,0 +1,308 @@
+// The contract of the metadata store: names, manifests, tags, links and uploads. Each method is one complete intention and,
+// where it writes, exactly one transaction that is durable when the promise resolves; no transaction crosses this seam.
+// `*Ticks` are seconds of the registry's uptime, `*At` Unix seconds.
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName } from '../oci/name.ts';
+import type { Reference, Tag } from '../oci/reference.ts';
+import type { Location, Upload } from './blob-store.ts';
+
+/** Who did something, from where: it goes into history and event rows. */
+export interface Origin {
+  readonly actor: string;
+  readonly address?: string | undefined;
+  readonly requestId?: string | undefined;
+}
+
+/** A page of a keyset-ordered list. `more` tells that something follows the last item. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly more: boolean;
+}
+
+export interface MetadataStore {
+  readonly repositories: RepositoryStore;
+  readonly manifests: ManifestStore;
+  readonly tags: TagStore;
+  readonly blobs: BlobIndex;
+  readonly uploads: UploadIndex;
+  readonly events: EventStore;
+  /** Statistics of the writer since the start, for metrics. */
+  writerStatistics(): WriterStatistics;
+  /** Persists the uptime clock. Call it every minute; close() does it too. */
+  advanceClock(): Promise<void>;
+  /** Finishes what was asked for, checkpoints the log and closes. Later calls reject with StoreUnavailableError. */
+  close(): Promise<void>;
+}
+
+export interface WriterStatistics {
+  readonly commits: number;
+  readonly intentions: number;
+  readonly commitSeconds: number;
+  readonly queued: number;
+}
+
+// ── repositories ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const visibilities = ['private', 'internal', 'public'] as const;
+export type Visibility = (typeof visibilities)[number];
+
+export interface Repository {
+  readonly name: RepositoryName;
+  readonly description: string;
+  readonly visibility: Visibility;
+  /** False while it holds blobs and uploads alone: then it has no tags list and is not in the catalog. */
+  readonly live: boolean;
+  readonly manifests: number;
+}
+
+export interface RepositoryStore {
+  /** undefined when there is none, or it was deleted. */
+  find(name: RepositoryName): Promise<Repository | undefined>;
+  /** Live repositories with at least one manifest, in bytewise order of name, beginning after `after`. */
+  list(options: { readonly after?: string; readonly limit: number }): Promise<Page<Repository>>;
+  /** Live repositories with a manifest whose name or description contains `term` (case-insensitive), in order of name. */
+  search(options: { readonly term: string; readonly after?: string; readonly limit: number }): Promise<Page<Repository>>;
+  /** Totals for metrics. Counting may take milliseconds: not for a hot path. */
+  totals(): Promise<RepositoryTotals>;
+}
+
+export interface RepositoryTotals {
+  readonly repositories: number;
+  readonly manifests: number;
+  readonly tags: number;
+  readonly blobs: number;
+  readonly blobBytes: number;
+  readonly openUploads: number;
+}
+
+// ── manifests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface StoredManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
+/** What a manifest says, as the store needs it; made by oci/manifest.ts. */
+export interface ManifestToStore {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+  readonly kind: 'image' | 'index' | 'artifact';
+  /** Blobs that must be linked in the repository: config and layers, without foreign ones. No duplicates. */
+  readonly blobs: readonly Digest[];
+  /** Children of an index: each a manifest of the repository, or (BuildKit cache) a linked blob. No duplicates. */
+  readonly children: readonly Digest[];
+  readonly subject: Digest | undefined;
+  readonly artifactType: string | undefined;
+  /** Bytes of config and layers as the descriptors tell them. */
+  readonly imageBytes: number;
+}
+
+export const sparseModes = ['none', 'index', 'all'] as const;
+/** Which references may be absent when a manifest arrives: none, children of an index, or any. */
+export type SparseMode = (typeof sparseModes)[number];
+
+export interface PutManifest {
+  readonly repository: RepositoryName;
+  readonly manifest: ManifestToStore;
+  /** Tags to point at it, all or none. */
+  readonly tags: readonly Tag[];
+  readonly sparse: SparseMode;
+  readonly origin: Origin;
+}
+
+export type PutManifestOutcome =
+  | { readonly outcome: 'stored'; readonly created: boolean }
+  /** Nothing was written: these references are not in the repository. */
+  | { readonly outcome: 'missing'; readonly missing: readonly Digest[] };
+
+export interface Referrer {
+  readonly cursor: number;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly artifactType: string | undefined;
+  readonly size: number;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+}
+
+export type RemoveManifestOutcome =
+  | { readonly outcome: 'removed' }
+  | { readonly outcome: 'unknown' }
+  /** An index lists it: nothing was changed. */
+  | { readonly outcome: 'listed'; readonly parent: Digest };
+
+export interface Pulls {
+  readonly repository: RepositoryName;
+  readonly digest: Digest;
+  readonly pulls: number;
+  readonly lastAt: number;
+}
+
+export interface ManifestStore {
+  /** The hot path: one indexed read. undefined when the repository or the manifest is unknown. */
+  find(repository: RepositoryName, reference: Reference): Promise<StoredManifest | undefined>;
+  /** Like find, without the bytes. */
+  stat(
+    repository: RepositoryName,
+    reference: Reference,
+  ): Promise<{ readonly digest: Digest; readonly mediaType: string; readonly size: number } | undefined>;
+  /**
+   * Checks every reference and writes manifest, edges, tags, history and event together. Creates the repository (and an
+   * unowned namespace) where there is none. Storing the same manifest again moves the tags and is no error.
+   */
+  put(input: PutManifest): Promise<PutManifestOutcome>;
+  /** Moves a manifest with its tags and edges to the trash: no visibility, bytes kept until the grace time is over. */
+  remove(repository: RepositoryName, digest: Digest, origin: Origin): Promise<RemoveManifestOutcome>;
+  /** Manifests whose subject is `subject`, oldest first; empty for an unknown repository. An empty filter means all. */
+  listReferrers(
+    repository: RepositoryName,
+    subject: Digest,
+    options: { readonly after?: number; readonly limit: number; readonly artifactTypes: readonly string[] },
+  ): Promise<Page<Referrer>>;
+  /** Adds to the pull counts; what is gone meanwhile is left out. */
+  recordPulls(pulls: readonly Pulls[]): Promise<void>;
+}
+
+// ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface TagStore {
+  /** Tags in bytewise order, beginning after `after`; undefined when the repository is unknown or not live. */
+  list(
+    repository: RepositoryName,
+    options: { readonly after?: string; readonly limit: number },
+  ): Promise<Page<Tag> | undefined>;
+  /** Removes a tag alone: the manifest stays. False when there was none. */
+  remove(repository: RepositoryName, tag: Tag, origin: Origin): Promise<boolean>;
+}
+
+// ── blobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface LinkedBlob {
+  readonly digest: Digest;
+  readonly location: Location;
+  readonly size: number;
+  /** Seconds of uptime that its lease has left, or 'referenced' while a manifest of the repository holds it. */
+  readonly lease: 'referenced' | number;
+}
+
+export type UnlinkBlobOutcome =
+  | { readonly outcome: 'removed' }
+  | { readonly outcome: 'unknown' }
+  | { readonly outcome: 'referenced'; readonly manifest: Digest };
+
+export interface BlobIndex {
+  /** A blob that the repository links and that is not damaged. */
+  find(repository: RepositoryName, digest: Digest): Promise<LinkedBlob | undefined>;
+  /** Gives the link a full lease again. False when the link is gone. */
+  extendLease(repository: RepositoryName, digest: Digest): Promise<boolean>;
+  /** Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, or it is damaged. */
+  mount(options: {
+    readonly from: RepositoryName;
+    readonly to: RepositoryName;
+    readonly digest: Digest;
+    readonly origin: Origin;
+  }): Promise<boolean>;
+  /** Up to `limit` repositories that link an undamaged blob, for a mount without `from`. */
+  listLinking(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
+  /** Ends the link; the bytes are the collector's business. */
+  unlink(repository: RepositoryName, digest: Digest, origin: Origin): Promise<UnlinkBlobOutcome>;
+  /** From now on the blob is unknown everywhere until its content is pushed again. Nothing when the location has changed. */
+  markDamaged(location: Location): Promise<void>;
+  /** Locations whose bytes may go now, oldest first. */
+  listDueUnlinks(limit: number): Promise<readonly Location[]>;
+  /** Drops them from the queue, after their bytes are gone. */
+  dropUnlinks(locations: readonly Location[]): Promise<void>;
+}
+
+// ── uploads ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface UploadLimits {
+  readonly perRepository: number;
+  readonly perPrincipal: number;
+  readonly total: number;
+  /** At a limit the upload that was idle longest ends, if it was idle for at least so long. */
+  readonly idleSeconds: number;
+}
+
+export type BeginUploadOutcome =
+  /** `ended` made room: abort their bytes. */
+  | { readonly outcome: 'begun'; readonly ended: readonly Upload[] }
+  | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' };
+
+export interface FinishUpload {
+  readonly repository: RepositoryName;
+  readonly upload: Upload;
+  readonly digest: Digest;
+  readonly location: Location;
+  readonly size: number;
+  readonly origin: Origin;
+}
+
+export interface UploadIndex {
+  /** Opens a session, creating the repository in state `uploading` where there is none. */
+  begin(options: {
+    readonly repository: RepositoryName;
+    readonly principal: string;
+    readonly upload: Upload;
+    readonly limits: UploadLimits;
+  }): Promise<BeginUploadOutcome>;
+  /** An open session; another repository or another principal finds it missing. */
+  find(repository: RepositoryName, principal: string, id: string): Promise<Upload | undefined>;
+  /** Notes that the session is in use, so that it does not idle out. */
+  touch(id: string): Promise<void>;
+  /**
+   * Closes the session and links the blob with a lease, in one transaction. A healthy copy that was there is kept and the
+   * new location queued for unlinking; a damaged one is swapped for the new location. False when the session was closed
+   * meanwhile: then nothing is linked and the new location is queued for unlinking.
+   */
+  finish(input: FinishUpload): Promise<boolean>;
+  /**
+   * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like finish.
+   */
+  link(input: Omit<FinishUpload, 'upload'>): Promise<void>;
+  /** Closes a session; its bytes may be aborted afterwards. False when it was not open. */
+  close(id: string): Promise<boolean>;
+  /** Closes up to `limit` sessions idle or alive too long, and returns them for abort; drops empty `uploading` repositories. */
+  expire(options: {
+    readonly idleSeconds: number;
+    readonly longestSeconds: number;
+    readonly limit: number;
+  }): Promise<readonly Upload[]>;
+  /** Of `ids`, those that are not open. */
+  filterClosed(ids: readonly string[]): Promise<readonly string[]>;
+}
+
+// ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink'] as const;
+export type EventKind = (typeof eventKinds)[number];
+
+/** One change, written in its transaction. push and delete are of manifests, mount and unlink of blobs, tag and untag of tags. */
+export interface RegistryEvent {
+  readonly seq: number;
+  readonly at: number;
+  readonly kind: EventKind;
+  readonly actor: string;
+  readonly repository: string | undefined;
+  readonly reference: string | undefined;
+  readonly digest: string | undefined;
+  readonly address: string | undefined;
+  readonly requestId: string | undefined;
+}
+
+export interface TagHistoryEntry {
+  readonly name: Tag;
+  /** undefined = the tag was removed. */
+  readonly digest: Digest | undefined;
+  readonly action: 'push' | 'delete';
+  readonly at: number;
+  readonly actor: string;
+}
+
+export interface EventStore {
+  /** Events after `after`, in order. */
+  read(options: { readonly after: number; readonly limit: number }): Promise<Page<RegistryEvent>>;
+  /** A tag's past, newest first. */
+  tagHistory(repository: RepositoryName, tag: Tag, limit: number): Promise<readonly TagHistoryEntry[]>;
+}
