@@ -1,0 +1,239 @@
+// The intentions that change blobs, their links and upload sessions. Each runs in one transaction of the writer.
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/name.ts';
+import type { Location, Upload } from '../blob-store.ts';
+import type {
+  BeginUploadOutcome,
+  FinishUpload,
+  Origin,
+  UnlinkBlobOutcome,
+  UploadLimits,
+} from '../metadata-store.ts';
+import { type Connection, prepareAll } from './connection.ts';
+import type { Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
+
+export const sql = {
+  addBlob: 'INSERT INTO blob (digest, location, size, verified_at) VALUES (?, ?, ?, ?)',
+  healBlob: 'UPDATE blob SET location = ?, size = ?, damaged_at = NULL, verified_at = ? WHERE id = ?',
+  markDamaged: 'UPDATE blob SET damaged_at = ? WHERE location = ? AND damaged_at IS NULL',
+  referencingManifest: `SELECT m.digest FROM manifest_blob e JOIN manifest m ON m.id = e.manifest_id
+    WHERE e.repository_id = ? AND e.blob_id = ? LIMIT 1`,
+  dropUnlink: 'DELETE FROM unlink_queue WHERE location = ?',
+  addUpload: `INSERT INTO upload (id, repository_id, principal, store_state, created_ticks, touched_ticks)
+    VALUES (?, ?, ?, ?, ?, ?)`,
+  touchUpload: 'UPDATE upload SET touched_ticks = ? WHERE id = ? AND touched_ticks < ?',
+  closeUpload: 'DELETE FROM upload WHERE id = ?',
+  closeUploadOf: 'DELETE FROM upload WHERE id = ? AND repository_id = ?',
+  uploadsOfRepository: 'SELECT count(*) FROM upload WHERE repository_id = ?',
+  uploadsOfPrincipal: 'SELECT count(*) FROM upload WHERE principal = ?',
+  uploadsInAll: `SELECT items FROM total WHERE kind = 'upload'`,
+  idlestOfRepository: `SELECT id, store_state FROM upload WHERE repository_id = ? AND touched_ticks <= ?
+    ORDER BY touched_ticks LIMIT 1`,
+  idlestOfPrincipal: `SELECT id, store_state FROM upload WHERE principal = ? AND touched_ticks <= ?
+    ORDER BY touched_ticks LIMIT 1`,
+  idlestInAll: 'SELECT id, store_state FROM upload WHERE touched_ticks <= ? ORDER BY touched_ticks LIMIT 1',
+  idleUploads: 'SELECT id, store_state FROM upload WHERE touched_ticks <= ? ORDER BY touched_ticks LIMIT ?',
+  oldUploads: 'SELECT id, store_state FROM upload WHERE created_ticks <= ? ORDER BY created_ticks LIMIT ?',
+  emptyRepositories: `SELECT r.id, r.namespace_id FROM repository r WHERE r.state = 'uploading' AND r.id > 0
+    AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.repository_id = r.id)
+    AND NOT EXISTS (SELECT 1 FROM repository_blob l WHERE l.repository_id = r.id) ORDER BY r.id LIMIT ?`,
+  dropRepository: 'DELETE FROM repository WHERE id = ?',
+  dropUnownedNamespace: `DELETE FROM namespace WHERE id = ? AND kind = 'unowned'
+    AND NOT EXISTS (SELECT 1 FROM repository r WHERE r.namespace_id = namespace.id)`,
+} as const;
+
+type UploadRow = [string, string];
+
+/** Takes the whole intention back and answers with `outcome`. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly outcome: unknown;
+  constructor(outcome: unknown) {
+    super('refused');
+    this.outcome = outcome;
+  }
+}
+
+const toUpload = ([id, state]: UploadRow): Upload => ({ id, state });
+
+export function makeBlobWrites(db: Connection, shared: SharedWrites) {
+  const statements = prepareAll(db, sql);
+  for (const key of [
+    'uploadsOfRepository',
+    'uploadsOfPrincipal',
+    'uploadsInAll',
+    'referencingManifest',
+  ] as const) {
+    statements[key].pluck();
+  }
+  for (const key of [
+    'idlestOfRepository',
+    'idlestOfPrincipal',
+    'idlestInAll',
+    'idleUploads',
+    'oldUploads',
+    'emptyRepositories',
+  ] as const) {
+    statements[key].raw();
+  }
+
+  /** Stores where the content of a digest is: a healthy copy stays, a damaged one is replaced; the loser is queued. */
+  const keepOneCopy = (now: Now, input: Omit<FinishUpload, 'upload'>): { id: number; size: number } => {
+    const blob = shared.findBlob(input.digest);
+    if (blob === undefined) {
+      const added = statements.addBlob.run(input.digest, input.location, input.size, now.at);
+      return { id: Number(added.lastInsertRowid), size: input.size };
+    }
+    if (!blob.damaged) {
+      if (blob.location !== input.location) shared.queueUnlink(now, input.location);
+      return blob;
+    }
+    statements.healBlob.run(input.location, input.size, now.at, blob.id);
+    shared.queueUnlink(now, blob.location);
+    return { id: blob.id, size: input.size };
+  };
+
+  const linkContent = (now: Now, repository: RepositoryRow, input: Omit<FinishUpload, 'upload'>): void => {
+    const blob = keepOneCopy(now, input);
+    shared.linkBlob(now, repository, { ...blob, digest: input.digest });
+  };
+
+  /** Ends the longest-idle sessions of a scope until one more fits. Throws Refusal when none is idle enough. */
+  const makeRoom = (scope: {
+    readonly limit: number;
+    readonly outcome: BeginUploadOutcome;
+    readonly count: () => unknown;
+    readonly findIdlest: () => unknown;
+  }): readonly Upload[] => {
+    const ended: Upload[] = [];
+    for (let open = Number(scope.count()); open >= scope.limit; open -= 1) {
+      const idlest = scope.findIdlest() as UploadRow | undefined;
+      if (idlest === undefined) throw new Refusal(scope.outcome);
+      statements.closeUpload.run(idlest[0]);
+      ended.push(toUpload(idlest));
+    }
+    return ended;
+  };
+
+  const dropEmptyRepositories = (limit: number): void => {
+    for (const [id, namespaceId] of statements.emptyRepositories.all(limit) as [number, number][]) {
+      statements.dropRepository.run(id);
+      statements.dropUnownedNamespace.run(namespaceId);
+    }
+  };
+
+  return {
+    extendLease(now: Now, input: { repository: RepositoryName; digest: Digest }): boolean {
+      const repository = shared.findRepository(input.repository);
+      const linked = repository && shared.findLinked(repository.id, input.digest);
+      if (repository === undefined || linked === undefined || linked.damaged) return false;
+      return shared.raiseLease(now, repository.id, linked.blobId);
+    },
+
+    mountBlob(
+      now: Now,
+      input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin },
+    ): boolean {
+      const source = shared.findRepository(input.from);
+      const linked = source && shared.findLinked(source.id, input.digest);
+      if (linked === undefined || linked.damaged) return false;
+      const target = shared.ensureRepository(now, input.to);
+      const blob = { id: linked.blobId, size: linked.size, digest: input.digest };
+      if (shared.linkBlob(now, target, blob)) {
+        shared.addEvent(now, 'mount', input.origin, { repository: input.to, digest: input.digest });
+      }
+      return true;
+    },
+
+    unlinkBlob(
+      now: Now,
+      input: { repository: RepositoryName; digest: Digest; origin: Origin },
+    ): UnlinkBlobOutcome {
+      const repository = shared.findRepository(input.repository);
+      const linked = repository && shared.findLinked(repository.id, input.digest);
+      if (repository === undefined || linked === undefined || linked.damaged) return { outcome: 'unknown' };
+      const manifest = statements.referencingManifest.get(repository.id, linked.blobId) as Digest | undefined;
+      if (manifest !== undefined) return { outcome: 'referenced', manifest };
+      shared.dropLink(repository, { id: linked.blobId, size: linked.size });
+      shared.addEvent(now, 'unlink', input.origin, { repository: input.repository, digest: input.digest });
+      return { outcome: 'removed' };
+    },
+
+    markDamaged(now: Now, location: Location): void {
+      statements.markDamaged.run(now.at, location);
+    },
+
+    dropUnlinks(_now: Now, locations: readonly Location[]): void {
+      for (const location of locations) statements.dropUnlink.run(location);
+    },
+
+    beginUpload(
+      now: Now,
+      input: { repository: RepositoryName; principal: string; upload: Upload; limits: UploadLimits },
+    ): BeginUploadOutcome {
+      const { limits, principal, upload } = input;
+      const repository = shared.ensureRepository(now, input.repository);
+      const idleSince = now.ticks - limits.idleSeconds;
+      const ended = [
+        ...makeRoom({
+          limit: limits.perRepository,
+          outcome: { outcome: 'too-many', limit: 'perRepository' },
+          count: () => statements.uploadsOfRepository.get(repository.id),
+          findIdlest: () => statements.idlestOfRepository.get(repository.id, idleSince),
+        }),
+        ...makeRoom({
+          limit: limits.perPrincipal,
+          outcome: { outcome: 'too-many', limit: 'perPrincipal' },
+          count: () => statements.uploadsOfPrincipal.get(principal),
+          findIdlest: () => statements.idlestOfPrincipal.get(principal, idleSince),
+        }),
+        ...makeRoom({
+          limit: limits.total,
+          outcome: { outcome: 'too-many', limit: 'total' },
+          count: () => statements.uploadsInAll.get(),
+          findIdlest: () => statements.idlestInAll.get(idleSince),
+        }),
+      ];
+      statements.addUpload.run(upload.id, repository.id, principal, upload.state, now.ticks, now.ticks);
+      return { outcome: 'begun', ended };
+    },
+
+    touchUpload(now: Now, input: { id: string; grainSeconds: number }): void {
+      statements.touchUpload.run(now.ticks, input.id, now.ticks - input.grainSeconds);
+    },
+
+    finishUpload(now: Now, input: FinishUpload): boolean {
+      const repository = shared.findRepository(input.repository);
+      const open = repository && statements.closeUploadOf.run(input.upload.id, repository.id).changes > 0;
+      if (repository === undefined || !open) {
+        // Unless it is the very location that an earlier finish of this session linked.
+        if (shared.findBlob(input.digest)?.location !== input.location)
+          shared.queueUnlink(now, input.location);
+        return false;
+      }
+      linkContent(now, repository, input);
+      return true;
+    },
+
+    linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): void {
+      linkContent(now, shared.ensureRepository(now, input.repository), input);
+    },
+
+    closeUpload(_now: Now, id: string): boolean {
+      return statements.closeUpload.run(id).changes > 0;
+    },
+
+    expireUploads(
+      now: Now,
+      input: { idleSeconds: number; longestSeconds: number; limit: number },
+    ): readonly Upload[] {
+      const idle = statements.idleUploads.all(now.ticks - input.idleSeconds, input.limit) as UploadRow[];
+      for (const [id] of idle) statements.closeUpload.run(id);
+      const room = input.limit - idle.length;
+      const old = statements.oldUploads.all(now.ticks - input.longestSeconds, room) as UploadRow[];
+      for (const [id] of old) statements.closeUpload.run(id);
+      dropEmptyRepositories(input.limit);
+      return [...idle, ...old].map(toUpload);
+    },
+  };
+}

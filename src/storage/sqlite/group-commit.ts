@@ -1,0 +1,125 @@
+// Group commit: the intentions that wait are committed together, each in a savepoint, so that they share one fsync and one
+// that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
+import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
+import { makeBlobWrites, Refusal } from './blob-writes.ts';
+import { type Connection, codeOf, prepareAll, tellsDamage } from './connection.ts';
+import { makeManifestWrites } from './manifest-writes.ts';
+import { type KeepTimes, makeSharedWrites, type Now } from './shared-writes.ts';
+
+export const sql = {
+  readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',
+  advanceTicks: 'UPDATE uptime_clock SET ticks = ? WHERE one = 1 AND ticks < ?',
+} as const;
+
+/** Every intention by name: what it takes, and what it answers. */
+export type Intentions = ReturnType<typeof makeIntentions>;
+export type IntentionName = keyof Intentions;
+export type InputOf<Name extends IntentionName> = Parameters<Intentions[Name]>[1];
+export type OutputOf<Name extends IntentionName> = ReturnType<Intentions[Name]>;
+
+export function makeIntentions(db: Connection, keep: KeepTimes) {
+  const shared = makeSharedWrites(db, keep);
+  const statements = prepareAll(db, sql);
+  return {
+    ...makeManifestWrites(db, shared, keep),
+    ...makeBlobWrites(db, shared),
+    advanceClock(now: Now, _input: undefined): void {
+      statements.advanceTicks.run(now.ticks, now.ticks);
+    },
+  };
+}
+
+/** The uptime that was persisted last, in seconds. */
+export function readTicks(db: Connection): number {
+  return Number(db.prepare(sql.readTicks).pluck().get());
+}
+
+export interface Call {
+  readonly name: IntentionName;
+  readonly input: unknown;
+}
+
+/** An error as it crosses the thread boundary, which keeps no classes. */
+export interface Failure {
+  readonly message: string;
+  readonly code: string | undefined;
+  readonly stack: string | undefined;
+}
+
+export type CallResult = { readonly value: unknown } | { readonly failure: Failure };
+
+export interface GroupResult {
+  readonly results: readonly CallResult[];
+  /** Time that the commit itself took. */
+  readonly commitSeconds: number;
+  /** The store must stop writing: the medium or the database cannot be trusted any more. */
+  readonly fatal: Failure | undefined;
+}
+
+export function toFailure(error: unknown): Failure {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { message, stack, code: codeOf(error) };
+}
+
+/** Runs `calls` in one transaction, in order. Throws nothing: what fails is in the results, in order of the calls. */
+export function makeGroupCommit(db: Connection, intentions: Intentions) {
+  const begin = db.prepare('BEGIN IMMEDIATE');
+  const commit = db.prepare('COMMIT');
+  const rollback = db.prepare('ROLLBACK');
+  const save = db.prepare('SAVEPOINT intention');
+  const release = db.prepare('RELEASE intention');
+  const takeBack = db.prepare('ROLLBACK TO intention');
+
+  const runOne = (now: Now, call: Call): CallResult => {
+    const intention = intentions[call.name] as (now: Now, input: unknown) => unknown;
+    save.run();
+    try {
+      const value = intention(now, call.input);
+      release.run();
+      return { value };
+    } catch (error) {
+      // A fault of the medium may have ended the transaction; then there is nothing left to save for the others.
+      if (endsGroup(db, error)) throw error;
+      takeBack.run();
+      release.run();
+      return error instanceof Refusal ? { value: error.outcome } : { failure: toFailure(error) };
+    }
+  };
+
+  return (now: Now, calls: readonly Call[]): GroupResult => {
+    try {
+      begin.run();
+      const results = calls.map((call) => runOne(now, call));
+      const started = performance.now();
+      commit.run();
+      return { results, commitSeconds: (performance.now() - started) / 1000, fatal: undefined };
+    } catch (error) {
+      const failure = toFailure(error);
+      // Whether or not SQLite gave up the transaction by itself, none of the group may come to be.
+      const stuck = tryRollback(db, rollback);
+      const fatal = stuck ?? (isFatal(error) ? failure : undefined);
+      return { results: calls.map(() => ({ failure })), commitSeconds: 0, fatal };
+    }
+  };
+}
+
+function tryRollback(db: Connection, rollback: { run(): unknown }): Failure | undefined {
+  if (!db.inTransaction) return undefined;
+  try {
+    rollback.run();
+    return undefined;
+  } catch (error) {
+    return toFailure(error);
+  }
+}
+
+function endsGroup(db: Connection, error: unknown): boolean {
+  if (!db.inTransaction) return true;
+  const fault = asFault(error);
+  return fault instanceof DiskFullError || fault instanceof MediumFailedError || tellsDamage(error);
+}
+
+/** True when nothing may be written after this error. */
+export function isFatal(error: unknown): boolean {
+  return asFault(error) instanceof MediumFailedError || tellsDamage(error);
+}

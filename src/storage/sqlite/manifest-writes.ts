@@ -1,0 +1,243 @@
+// The intentions that change manifests and tags. Each runs in one transaction of the writer.
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/name.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type {
+  ManifestToStore,
+  Origin,
+  Pulls,
+  PutManifest,
+  PutManifestOutcome,
+  RemoveManifestOutcome,
+  SparseMode,
+} from '../metadata-store.ts';
+import { type Connection, prepareAll } from './connection.ts';
+import type { KeepTimes, Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
+
+export const sql = {
+  manifestByDigest: 'SELECT id, media_type FROM manifest WHERE repository_id = ? AND digest = ?',
+  addManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
+    pushed_by, lease_ticks, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  retypeManifest: 'UPDATE manifest SET media_type = ?, artifact_type = ? WHERE id = ?',
+  countAdded: `UPDATE repository SET manifests = manifests + 1, state = 'live' WHERE id = ?`,
+  countRemoved: 'UPDATE repository SET manifests = manifests - 1 WHERE id = ?',
+  addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING`,
+  tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
+  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`,
+  dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
+  tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY name',
+  dropTagsOfManifest: 'DELETE FROM tag WHERE manifest_id = ?',
+  addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
+  parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
+  childrenOf: `SELECT m.id, m.digest FROM manifest_child c JOIN manifest m ON m.id = c.child_id WHERE c.parent_id = ?`,
+  dropChildEdges: 'DELETE FROM manifest_child WHERE parent_id = ?',
+  addTrash: `INSERT INTO trash (repository_id, digest, media_type, subject, tags, children, pushed_at, pushed_by,
+      deleted_at, deleted_by, until_ticks, bytes)
+    SELECT repository_id, digest, media_type, subject, ?, ?, pushed_at, pushed_by, ?, ?, ?, bytes
+    FROM manifest WHERE id = ?`,
+  addTrashBlobs: `INSERT INTO trash_blob (trash_id, blob_id) SELECT ?, blob_id FROM manifest_blob WHERE manifest_id = ?`,
+  blobsOf: 'SELECT blob_id FROM manifest_blob WHERE manifest_id = ?',
+  dropBlobEdges: 'DELETE FROM manifest_blob WHERE manifest_id = ?',
+  releaseLink: `UPDATE repository_blob SET lease_ticks = ? WHERE repository_id = ? AND blob_id = ?
+    AND NOT EXISTS (SELECT 1 FROM manifest_blob e
+      WHERE e.repository_id = repository_blob.repository_id AND e.blob_id = repository_blob.blob_id)`,
+  dropManifest: 'DELETE FROM manifest WHERE id = ?',
+  addPulls: `INSERT INTO pull_count (manifest_id, pulls, last_at) SELECT m.id, ?, ?
+    FROM repository r JOIN manifest m ON m.repository_id = r.id AND m.digest = ?
+    WHERE r.name = ? AND r.state <> 'deleted'
+    ON CONFLICT DO UPDATE SET pulls = pulls + excluded.pulls, last_at = max(last_at, excluded.last_at)`,
+} as const;
+
+interface Edges {
+  readonly blobs: readonly number[];
+  readonly children: readonly number[];
+  readonly missing: readonly { readonly digest: Digest; readonly expected: 'blob' | 'child' }[];
+}
+
+export function makeManifestWrites(db: Connection, shared: SharedWrites, keep: KeepTimes) {
+  const statements = prepareAll(db, sql);
+  for (const key of ['manifestByDigest', 'childrenOf'] as const) statements[key].raw();
+  for (const key of ['tagTarget', 'tagsOfManifest', 'parentOf', 'blobsOf'] as const) statements[key].pluck();
+
+  const findManifest = (repositoryId: number, digest: Digest) => {
+    const row = statements.manifestByDigest.get(repositoryId, digest) as [number, string] | undefined;
+    return row && { id: row[0], mediaType: row[1] };
+  };
+
+  /** What each reference is in the repository. A damaged blob counts as absent, but an edge may hold it until it is healed. */
+  const resolveEdges = (
+    repository: RepositoryRow | undefined,
+    manifest: ManifestToStore,
+    sparse: SparseMode,
+  ) => {
+    const blobs: number[] = [];
+    const children: number[] = [];
+    const missing: { digest: Digest; expected: 'blob' | 'child' }[] = [];
+    const refused: Digest[] = [];
+    const resolve = (digest: Digest, expected: 'blob' | 'child'): void => {
+      const maySpare = sparse === 'all' || (sparse === 'index' && expected === 'child');
+      const linked = repository && shared.findLinked(repository.id, digest);
+      if (linked !== undefined && (maySpare || !linked.damaged)) blobs.push(linked.blobId);
+      else if (maySpare) missing.push({ digest, expected });
+      else refused.push(digest);
+    };
+    for (const digest of manifest.blobs) resolve(digest, 'blob');
+    for (const digest of manifest.children) {
+      const child = repository && findManifest(repository.id, digest);
+      if (child !== undefined) children.push(child.id);
+      else resolve(digest, 'child');
+    }
+    return { edges: { blobs, children, missing } satisfies Edges, refused };
+  };
+
+  const insertManifest = (now: Now, repository: RepositoryRow, input: PutManifest, edges: Edges): number => {
+    const { manifest, origin } = input;
+    const { lastInsertRowid } = statements.addManifest.run(
+      repository.id,
+      manifest.digest,
+      manifest.mediaType,
+      manifest.subject ?? null,
+      manifest.artifactType ?? null,
+      manifest.imageBytes,
+      now.at,
+      origin.actor,
+      now.ticks + keep.leaseSeconds,
+      manifest.bytes,
+    );
+    const id = Number(lastInsertRowid);
+    for (const blobId of edges.blobs) shared.addBlobEdge(repository.id, id, blobId);
+    for (const childId of edges.children) shared.addChildEdge(id, childId);
+    for (const { digest, expected } of edges.missing) {
+      statements.addMissing.run(repository.id, digest, id, expected);
+    }
+    statements.countAdded.run(repository.id);
+    shared.settleChild(repository.id, manifest.digest, id);
+    return id;
+  };
+
+  const removeHistory = (
+    now: Now,
+    repository: { id: number; name: RepositoryName },
+    tag: Tag,
+    origin: Origin,
+  ) => {
+    statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
+    shared.addEvent(now, 'untag', origin, { repository: repository.name, reference: tag });
+  };
+
+  const setTag = (now: Now, repositoryId: number, manifestId: number, tag: Tag, input: PutManifest): void => {
+    const previous = statements.tagTarget.get(repositoryId, tag) as number | undefined;
+    if (previous === manifestId) return;
+    statements.setTag.run(repositoryId, tag, manifestId, now.at);
+    if (previous !== undefined) shared.raiseManifestLease(now, previous);
+    const { repository, origin, manifest } = input;
+    statements.addHistory.run(repositoryId, tag, manifest.digest, 'push', now.at, origin.actor);
+    shared.addEvent(now, 'tag', origin, { repository, reference: tag, digest: manifest.digest });
+  };
+
+  const moveToTrash = (
+    now: Now,
+    id: number,
+    tags: readonly Tag[],
+    children: readonly Digest[],
+    origin: Origin,
+  ) => {
+    const { lastInsertRowid } = statements.addTrash.run(
+      JSON.stringify(tags),
+      JSON.stringify(children),
+      now.at,
+      origin.actor,
+      now.ticks + keep.undeleteSeconds,
+      id,
+    );
+    statements.addTrashBlobs.run(lastInsertRowid, id);
+  };
+
+  /** Takes the edges away; each link that was referenced by this manifest alone gets a lease. */
+  const dropEdges = (now: Now, repositoryId: number, id: number): void => {
+    statements.dropChildEdges.run(id);
+    const blobIds = statements.blobsOf.all(id) as number[];
+    statements.dropBlobEdges.run(id);
+    for (const blobId of blobIds) {
+      statements.releaseLink.run(now.ticks + keep.leaseSeconds, repositoryId, blobId);
+    }
+  };
+
+  return {
+    putManifest(now: Now, input: PutManifest): PutManifestOutcome {
+      const { manifest } = input;
+      const found = shared.findRepository(input.repository);
+      const stored = found && findManifest(found.id, manifest.digest);
+      let repository = found;
+      let id = stored?.id;
+      if (repository === undefined || id === undefined) {
+        const { edges, refused } = resolveEdges(found, manifest, input.sparse);
+        if (refused.length > 0) return { outcome: 'missing', missing: [...new Set(refused)] };
+        repository = shared.ensureRepository(now, input.repository);
+        id = insertManifest(now, repository, input, edges);
+      } else if (stored?.mediaType !== manifest.mediaType) {
+        // The same bytes may be pushed under another Content-Type; the newest one is what is served.
+        statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
+      }
+      const [onlyTag, ...furtherTags] = input.tags;
+      shared.addEvent(now, 'push', input.origin, {
+        repository: input.repository,
+        reference: furtherTags.length === 0 ? onlyTag : undefined,
+        digest: manifest.digest,
+      });
+      if (stored !== undefined) shared.raiseManifestLease(now, id);
+      for (const tag of input.tags) setTag(now, repository.id, id, tag, input);
+      return { outcome: 'stored', created: stored === undefined };
+    },
+
+    removeManifest(
+      now: Now,
+      input: { repository: RepositoryName; digest: Digest; origin: Origin },
+    ): RemoveManifestOutcome {
+      const { repository: name, digest, origin } = input;
+      const repository = shared.findRepository(name);
+      const manifest = repository && findManifest(repository.id, digest);
+      if (repository === undefined || manifest === undefined) return { outcome: 'unknown' };
+      const { id } = manifest;
+      const parent = statements.parentOf.get(id) as Digest | undefined;
+      if (parent !== undefined) return { outcome: 'listed', parent };
+
+      const tags = statements.tagsOfManifest.all(id) as Tag[];
+      const children = statements.childrenOf.all(id) as [number, Digest][];
+      moveToTrash(
+        now,
+        id,
+        tags,
+        children.map(([, child]) => child),
+        origin,
+      );
+      for (const tag of tags) removeHistory(now, { id: repository.id, name }, tag, origin);
+      statements.dropTagsOfManifest.run(id);
+      for (const [childId] of children) shared.raiseManifestLease(now, childId);
+      dropEdges(now, repository.id, id);
+      statements.dropManifest.run(id);
+      statements.countRemoved.run(repository.id);
+      shared.addEvent(now, 'delete', origin, { repository: name, digest });
+      return { outcome: 'removed' };
+    },
+
+    removeTag(now: Now, input: { repository: RepositoryName; tag: Tag; origin: Origin }): boolean {
+      const { repository: name, tag, origin } = input;
+      const repository = shared.findRepository(name);
+      const manifestId = repository && (statements.tagTarget.get(repository.id, tag) as number | undefined);
+      if (repository === undefined || manifestId === undefined) return false;
+      statements.dropTag.run(repository.id, tag);
+      shared.raiseManifestLease(now, manifestId);
+      removeHistory(now, { id: repository.id, name }, tag, origin);
+      return true;
+    },
+
+    recordPulls(_now: Now, pulls: readonly Pulls[]): void {
+      for (const pull of pulls) {
+        statements.addPulls.run(pull.pulls, Math.floor(pull.lastAt), pull.digest, pull.repository);
+      }
+    },
+  };
+}

@@ -1,0 +1,285 @@
+// Every read of the store, on a connection that cannot write. Statements are prepared once and run within one turn of the
+// event loop, so no read transaction stays open to make the log grow.
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/name.ts';
+import type { Reference, Tag } from '../../oci/reference.ts';
+import type { Location, Upload } from '../blob-store.ts';
+import type {
+  LinkedBlob,
+  Page,
+  Referrer,
+  RegistryEvent,
+  Repository,
+  RepositoryTotals,
+  StoredManifest,
+  TagHistoryEntry,
+  Visibility,
+} from '../metadata-store.ts';
+import { type Connection, prepareAll, type Statement } from './connection.ts';
+
+export const sql = {
+  manifestByTag: `SELECT m.digest, m.media_type, m.bytes FROM repository r
+    JOIN tag t ON t.repository_id = r.id AND t.name = ? JOIN manifest m ON m.id = t.manifest_id
+    WHERE r.name = ? AND r.state <> 'deleted'`,
+  manifestByDigest: `SELECT m.digest, m.media_type, m.bytes FROM repository r
+    JOIN manifest m ON m.repository_id = r.id AND m.digest = ? WHERE r.name = ? AND r.state <> 'deleted'`,
+  manifestStatByTag: `SELECT m.digest, m.media_type, length(m.bytes) FROM repository r
+    JOIN tag t ON t.repository_id = r.id AND t.name = ? JOIN manifest m ON m.id = t.manifest_id
+    WHERE r.name = ? AND r.state <> 'deleted'`,
+  manifestStatByDigest: `SELECT m.digest, m.media_type, length(m.bytes) FROM repository r
+    JOIN manifest m ON m.repository_id = r.id AND m.digest = ? WHERE r.name = ? AND r.state <> 'deleted'`,
+  referrers: `SELECT m.id, m.digest, m.media_type, m.artifact_type, m.bytes FROM repository r
+    JOIN manifest m ON m.repository_id = r.id AND m.subject = ? AND m.id > ?
+    WHERE r.name = ? AND r.state <> 'deleted' ORDER BY m.id LIMIT ?`,
+  referrersOfTypes: `SELECT m.id, m.digest, m.media_type, m.artifact_type, m.bytes FROM repository r
+    JOIN manifest m ON m.repository_id = r.id AND m.subject = ? AND m.id > ?
+    WHERE r.name = ? AND r.state <> 'deleted' AND m.artifact_type IN (SELECT value FROM json_each(?))
+    ORDER BY m.id LIMIT ?`,
+  repository: `SELECT name, description, visibility, state = 'live', manifests FROM repository
+    WHERE name = ? AND state <> 'deleted'`,
+  catalog: `SELECT name, description, visibility, 1, manifests FROM repository
+    WHERE name > ? AND state = 'live' AND manifests > 0 ORDER BY name LIMIT ?`,
+  search: `SELECT name, description, visibility, 1, manifests FROM repository
+    WHERE name > ?1 AND state = 'live' AND manifests > 0 AND (instr(name, ?2) > 0 OR instr(lower(description), ?2) > 0)
+    ORDER BY name LIMIT ?3`,
+  catalogSize: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
+  total: 'SELECT items, bytes FROM total WHERE kind = ?',
+  liveRepository: `SELECT id FROM repository WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
+  tags: 'SELECT name FROM tag WHERE repository_id = ? AND name > ? ORDER BY name LIMIT ?',
+  linkedBlob: `SELECT b.location, b.size, l.lease_ticks FROM repository r JOIN blob b ON b.digest = ?
+    JOIN repository_blob l ON l.repository_id = r.id AND l.blob_id = b.id
+    WHERE r.name = ? AND r.state <> 'deleted' AND b.damaged_at IS NULL`,
+  linkingRepositories: `SELECT r.name FROM blob b JOIN repository_blob l ON l.blob_id = b.id
+    JOIN repository r ON r.id = l.repository_id
+    WHERE b.digest = ? AND b.damaged_at IS NULL AND r.state <> 'deleted' LIMIT ?`,
+  dueUnlinks: `SELECT location FROM unlink_queue WHERE not_before_ticks <= ? ORDER BY not_before_ticks LIMIT ?`,
+  upload: `SELECT u.id, u.store_state FROM upload u JOIN repository r ON r.id = u.repository_id
+    WHERE u.id = ? AND u.principal = ? AND r.name = ? AND r.state <> 'deleted'`,
+  uploadTouched: 'SELECT touched_ticks FROM upload WHERE id = ?',
+  events: `SELECT seq, at, kind, actor, repository, reference, digest, address, request_id FROM event
+    WHERE seq > ? ORDER BY seq LIMIT ?`,
+  tagHistory: `SELECT h.digest, h.action, h.at, h.actor FROM repository r
+    JOIN tag_history h ON h.repository_id = r.id AND h.name = ?
+    WHERE r.name = ? AND r.state <> 'deleted' ORDER BY h.id DESC LIMIT ?`,
+} as const;
+
+/** Annotations may fill a manifest: a page of referrers ends early rather than hold more than this. */
+const longestReferrersBytes = 4 * 1024 * 1024;
+
+const plucked = [
+  'catalogSize',
+  'liveRepository',
+  'tags',
+  'linkingRepositories',
+  'dueUnlinks',
+  'uploadTouched',
+] as const;
+
+export type Reads = ReturnType<typeof makeReads>;
+
+export function makeReads(db: Connection) {
+  const statements = prepareAll(db, sql);
+  for (const statement of Object.values(statements)) statement.raw();
+  for (const key of plucked) statements[key].pluck();
+  return {
+    ...makeManifestReads(statements),
+    ...makeRepositoryReads(statements),
+    ...makeBlobReads(statements),
+    ...makeEventReads(statements),
+  };
+}
+
+type Statements = Readonly<Record<keyof typeof sql, Statement>>;
+
+function makeManifestReads(statements: Statements) {
+  return {
+    findManifest(repository: RepositoryName, reference: Reference): StoredManifest | undefined {
+      const row = (
+        'tag' in reference
+          ? statements.manifestByTag.get(reference.tag, repository)
+          : statements.manifestByDigest.get(reference.digest, repository)
+      ) as [Digest, string, Buffer] | undefined;
+      return row && { digest: row[0], mediaType: row[1], bytes: row[2] };
+    },
+
+    statManifest(repository: RepositoryName, reference: Reference) {
+      const row = (
+        'tag' in reference
+          ? statements.manifestStatByTag.get(reference.tag, repository)
+          : statements.manifestStatByDigest.get(reference.digest, repository)
+      ) as [Digest, string, number] | undefined;
+      return row && { digest: row[0], mediaType: row[1], size: row[2] };
+    },
+
+    listReferrers(
+      repository: RepositoryName,
+      subject: Digest,
+      options: { after?: number; limit: number; artifactTypes: readonly string[] },
+    ): Page<Referrer> {
+      const { after = 0, limit, artifactTypes } = options;
+      const rows = (
+        artifactTypes.length === 0
+          ? statements.referrers.iterate(subject, after, repository, limit + 1)
+          : statements.referrersOfTypes.iterate(
+              subject,
+              after,
+              repository,
+              JSON.stringify(artifactTypes),
+              limit + 1,
+            )
+      ) as IterableIterator<[number, Digest, string, string | null, Buffer]>;
+      const items: Referrer[] = [];
+      let bytes = 0;
+      for (const [cursor, digest, mediaType, artifactType, content] of rows) {
+        const annotations = annotationsOf(content);
+        bytes += annotations === undefined ? 0 : JSON.stringify(annotations).length;
+        const full = items.length === limit || (items.length > 0 && bytes > longestReferrersBytes);
+        if (full) return { items, more: true };
+        items.push({
+          cursor,
+          digest,
+          mediaType,
+          artifactType: artifactType ?? undefined,
+          size: content.length,
+          annotations,
+        });
+      }
+      return { items, more: false };
+    },
+
+    listTags(repository: RepositoryName, options: { after?: string; limit: number }): Page<Tag> | undefined {
+      const id = statements.liveRepository.get(repository) as number | undefined;
+      if (id === undefined) return undefined;
+      return toPage(statements.tags.all(id, options.after ?? '', options.limit + 1) as Tag[], options.limit);
+    },
+  };
+}
+
+type RepositoryRow = [RepositoryName, string, Visibility, number, number];
+
+const toRepository = ([name, description, visibility, live, manifests]: RepositoryRow): Repository => ({
+  name,
+  description,
+  visibility,
+  live: live === 1,
+  manifests,
+});
+
+function makeRepositoryReads(statements: Statements) {
+  const total = (kind: string): [number, number] => statements.total.get(kind) as [number, number];
+  return {
+    findRepository(name: RepositoryName): Repository | undefined {
+      const row = statements.repository.get(name) as RepositoryRow | undefined;
+      return row && toRepository(row);
+    },
+
+    listRepositories(options: { after?: string; limit: number }): Page<Repository> {
+      const rows = statements.catalog.all(options.after ?? '', options.limit + 1) as RepositoryRow[];
+      return toPage(rows.map(toRepository), options.limit);
+    },
+
+    searchRepositories(options: { term: string; after?: string; limit: number }): Page<Repository> {
+      const { term, after = '', limit } = options;
+      const rows = statements.search.all(after, term.toLowerCase(), limit + 1) as RepositoryRow[];
+      return toPage(rows.map(toRepository), limit);
+    },
+
+    totals(): RepositoryTotals {
+      const [blobs, blobBytes] = total('blob');
+      return {
+        repositories: statements.catalogSize.get() as number,
+        manifests: total('manifest')[0],
+        tags: total('tag')[0],
+        blobs,
+        blobBytes,
+        openUploads: total('upload')[0],
+      };
+    },
+  };
+}
+
+function makeBlobReads(statements: Statements) {
+  return {
+    findBlob(repository: RepositoryName, digest: Digest, ticks: number): LinkedBlob | undefined {
+      const row = statements.linkedBlob.get(digest, repository) as
+        | [Location, number, number | null]
+        | undefined;
+      if (row === undefined) return undefined;
+      const [location, size, leaseTicks] = row;
+      return {
+        digest,
+        location,
+        size,
+        lease: leaseTicks === null ? 'referenced' : Math.max(0, leaseTicks - ticks),
+      };
+    },
+
+    listLinking: (digest: Digest, limit: number) =>
+      statements.linkingRepositories.all(digest, limit) as RepositoryName[],
+
+    listDueUnlinks: (ticks: number, limit: number) => statements.dueUnlinks.all(ticks, limit) as Location[],
+
+    findUpload(repository: RepositoryName, principal: string, id: string): Upload | undefined {
+      const row = statements.upload.get(id, principal, repository) as [string, string] | undefined;
+      return row && { id: row[0], state: row[1] };
+    },
+
+    /** When a session was noted to be in use, in seconds of uptime; undefined when it is not open. */
+    findUploadTouched: (id: string) => statements.uploadTouched.get(id) as number | undefined,
+  };
+}
+
+type EventRow = [number, number, RegistryEvent['kind'], string, ...(string | null)[]];
+
+function makeEventReads(statements: Statements) {
+  return {
+    readEvents(options: { after: number; limit: number }): Page<RegistryEvent> {
+      const rows = statements.events.all(options.after, options.limit + 1) as EventRow[];
+      const events = rows.map(
+        ([seq, at, kind, actor, repository, reference, digest, address, requestId]) => ({
+          seq,
+          at,
+          kind,
+          actor,
+          repository: repository ?? undefined,
+          reference: reference ?? undefined,
+          digest: digest ?? undefined,
+          address: address ?? undefined,
+          requestId: requestId ?? undefined,
+        }),
+      );
+      return toPage(events, options.limit);
+    },
+
+    tagHistory(repository: RepositoryName, tag: Tag, limit: number): readonly TagHistoryEntry[] {
+      const rows = statements.tagHistory.all(tag, repository, limit) as [
+        Digest | null,
+        TagHistoryEntry['action'],
+        number,
+        string,
+      ][];
+      return rows.map(([digest, action, at, actor]) => ({
+        name: tag,
+        digest: digest ?? undefined,
+        action,
+        at,
+        actor,
+      }));
+    },
+  };
+}
+
+/** `rows` were asked for with one more than `limit`: that one tells whether there is more. */
+function toPage<Item>(rows: readonly Item[], limit: number): Page<Item> {
+  return rows.length > limit ? { items: rows.slice(0, limit), more: true } : { items: rows, more: false };
+}
+
+/** The annotations of a manifest that was checked when it was pushed; entries that are no text are left out. */
+function annotationsOf(bytes: Buffer): Readonly<Record<string, string>> | undefined {
+  const { annotations } = JSON.parse(bytes.toString('utf8')) as { annotations?: unknown };
+  if (typeof annotations !== 'object' || annotations === null) return undefined;
+  const texts = Object.entries(annotations).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
+  );
+  return Object.fromEntries(texts);
+}

@@ -1,0 +1,170 @@
+// The metadata store over SQLite: one folder, one process. Writes go to the writer thread, reads to a connection here.
+import { mkdirSync } from 'node:fs';
+import type { Clock } from '../clock.ts';
+import { asFault, StoreUnavailableError } from '../faults.ts';
+import type { ManifestStore, MetadataStore } from '../metadata-store.ts';
+import { openReader, tellsDamage } from './connection.ts';
+import { shippedMigrations } from './migrate.ts';
+import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
+import { makeReads, type Reads } from './reads.ts';
+import { WriterThread } from './writer-thread.ts';
+
+export interface SqliteStoreOptions {
+  /** The data folder; made where there is none. The caller holds its lock (lock.ts) from before until after. */
+  readonly folder: string;
+  readonly clock: Clock;
+  /** How long a client may rely on a blob that it was told exists, in seconds of uptime; twice the promise. */
+  readonly leaseSeconds: number;
+  /** How long a deleted manifest can be restored, in seconds of uptime. */
+  readonly undeleteSeconds: number;
+  /** How long bytes stay after nothing names them any more, for readers that were about to open them. */
+  readonly unlinkDelaySeconds?: number;
+  /** Called once when nothing can be written any more: the process should say so and exit. Reads still work. */
+  readonly onFatal: (error: Error) => void;
+  /** Another folder than the one that comes with the program, for tests. */
+  readonly migrationsFolder?: string;
+}
+
+/** A session that was noted to be in use so recently needs no new note. */
+const touchGrainSeconds = 30;
+
+/**
+ * Makes or checks and migrates the folder's database, and opens the store. Throws DamagedDatabaseError, SchemaMismatchError,
+ * DiskFullError or MediumFailedError; then nothing stays open.
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<MetadataStore> {
+  const { folder, clock } = options;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  let opened = false;
+  const uptime = { ticks: 0, since: 0 };
+  const ticks = (): number => Math.floor(uptime.ticks + clock.monotonicSeconds() - uptime.since);
+  const writer = new WriterThread({
+    now: () => ({ at: Math.floor(clock.unixSeconds()), ticks: ticks() }),
+    // Before it is open, a failure is what the promise rejects with.
+    onFatal: (error) => opened && options.onFatal(error),
+  });
+  try {
+    const { path } = prepareDatabase({
+      folder,
+      migrationsFolder: options.migrationsFolder ?? shippedMigrations,
+      at: clock.unixSeconds(),
+    });
+    const keep = {
+      leaseSeconds: options.leaseSeconds,
+      undeleteSeconds: options.undeleteSeconds,
+      unlinkDelaySeconds: options.unlinkDelaySeconds ?? 60,
+    };
+    uptime.ticks = await writer.open(path, keep);
+    uptime.since = clock.monotonicSeconds();
+    const reader = openReader(path);
+    opened = true;
+    return makeStore({ writer, reads: makeReads(reader), ticks, closeReader: () => reader.close() });
+  } catch (error) {
+    await writer.close().catch(() => undefined);
+    throw asFault(error);
+  }
+}
+
+interface Parts {
+  readonly writer: WriterThread;
+  readonly reads: Reads;
+  readonly ticks: () => number;
+  readonly closeReader: () => void;
+}
+
+/** `read` as a promise, with the faults of the medium told apart. */
+type Ask = <Result>(read: () => Result) => Promise<Result>;
+
+function makeStore(parts: Parts): MetadataStore {
+  const { writer, reads, ticks } = parts;
+  let closing: Promise<void> | undefined;
+
+  const ask: Ask = async (read) => {
+    if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
+    try {
+      return read();
+    } catch (error) {
+      if (tellsDamage(error)) throw new DamagedDatabaseError((error as Error).message, { cause: error });
+      throw asFault(error);
+    }
+  };
+
+  return {
+    repositories: {
+      find: (name) => ask(() => reads.findRepository(name)),
+      list: (page) => ask(() => reads.listRepositories(page)),
+      search: (page) => ask(() => reads.searchRepositories(page)),
+      totals: () => ask(() => reads.totals()),
+    },
+    manifests: makeManifestStore(parts, ask),
+    tags: {
+      list: (repository, page) => ask(() => reads.listTags(repository, page)),
+      remove: (repository, tag, origin) => writer.run('removeTag', { repository, tag, origin }),
+    },
+    blobs: {
+      find: (repository, digest) => ask(() => reads.findBlob(repository, digest, ticks())),
+      extendLease: (repository, digest) => writer.run('extendLease', { repository, digest }),
+      mount: (mount) => writer.run('mountBlob', mount),
+      listLinking: (digest, limit) => ask(() => reads.listLinking(digest, limit)),
+      unlink: (repository, digest, origin) => writer.run('unlinkBlob', { repository, digest, origin }),
+      markDamaged: (location) => writer.run('markDamaged', location),
+      listDueUnlinks: (limit) => ask(() => reads.listDueUnlinks(ticks(), limit)),
+      dropUnlinks: (locations) => writer.run('dropUnlinks', locations),
+    },
+    uploads: {
+      begin: (upload) => writer.run('beginUpload', upload),
+      find: (repository, principal, id) => ask(() => reads.findUpload(repository, principal, id)),
+      async touch(id) {
+        const touched = await ask(() => reads.findUploadTouched(id));
+        if (touched === undefined || touched + touchGrainSeconds > ticks()) return;
+        await writer.run('touchUpload', { id, grainSeconds: touchGrainSeconds });
+      },
+      finish: (input) => writer.run('finishUpload', input),
+      link: (input) => writer.run('linkBlob', input),
+      close: (id) => writer.run('closeUpload', id),
+      expire: (bounds) => writer.run('expireUploads', bounds),
+      filterClosed: (ids) => ask(() => ids.filter((id) => reads.findUploadTouched(id) === undefined)),
+    },
+    events: {
+      read: (page) => ask(() => reads.readEvents(page)),
+      tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
+    },
+    writerStatistics: () => writer.statistics(),
+    advanceClock: () => writer.run('advanceClock', undefined),
+    close() {
+      closing ??= closeStore(parts);
+      return closing;
+    },
+  };
+}
+
+function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
+  return {
+    find: (repository, reference) => ask(() => reads.findManifest(repository, reference)),
+    stat: (repository, reference) => ask(() => reads.statManifest(repository, reference)),
+    put(input) {
+      // A message to a thread carries the whole memory that a buffer is a view of, so the view becomes a buffer of its own.
+      const bytes = Buffer.from(Uint8Array.from(input.manifest.bytes).buffer);
+      const manifest = { ...input.manifest, bytes };
+      return writer.run('putManifest', { ...input, manifest }, bytes.length);
+    },
+    remove: (repository, digest, origin) => writer.run('removeManifest', { repository, digest, origin }),
+    listReferrers: (repository, subject, page) => ask(() => reads.listReferrers(repository, subject, page)),
+    recordPulls: (pulls) => writer.run('recordPulls', pulls),
+  };
+}
+
+async function closeStore({ writer, closeReader }: Parts): Promise<void> {
+  if (writer.ended) {
+    // After a failed fsync nothing may be copied out of the log: the last connection to close would do that, unless it
+    // cannot write. So the reader goes last.
+    await writer.close();
+    closeReader();
+    return;
+  }
+  const clock = writer.run('advanceClock', undefined).catch(() => undefined);
+  const closed = writer.close();
+  closeReader();
+  await clock;
+  await closed;
+}

@@ -1,0 +1,102 @@
+// The writer thread: it owns the one connection that writes. The main thread sends it one group of intentions at a time and
+// the time it is; it answers when the group is durable. Between groups it keeps the log short.
+import { parentPort } from 'node:worker_threads';
+import { type Connection, codeOf, openWriter } from './connection.ts';
+import {
+  type Call,
+  type Failure,
+  type GroupResult,
+  isFatal,
+  makeGroupCommit,
+  makeIntentions,
+  readTicks,
+  toFailure,
+} from './group-commit.ts';
+import type { KeepTimes, Now } from './shared-writes.ts';
+
+export type WriterRequest =
+  | { readonly kind: 'open'; readonly path: string; readonly keep: KeepTimes }
+  | { readonly kind: 'group'; readonly now: Now; readonly calls: readonly Call[] }
+  | { readonly kind: 'close' };
+
+export type WriterReply =
+  | { readonly kind: 'opened'; readonly ticks: number }
+  | ({ readonly kind: 'committed' } & GroupResult)
+  | { readonly kind: 'closed' }
+  /** A checkpoint failed after the group was answered. */
+  | { readonly kind: 'fatal'; readonly failure: Failure }
+  /** Opening or closing failed. */
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+/** The log is copied into the database when it has so many pages (of 4 KiB): large enough to be rare, small enough to be brief. */
+const checkpointPages = 2000;
+/** From here on a checkpoint waits for readers, so that the log starts over: it must not grow without bound. */
+const insistPages = 20_000;
+
+if (parentPort !== null) {
+  const port = parentPort;
+  const writer = makeWriter((reply) => port.postMessage(reply));
+  port.on('message', (request: WriterRequest) => {
+    writer(request);
+    // Nothing else keeps this thread alive once the connection is closed.
+    if (request.kind === 'close') port.close();
+  });
+}
+
+function makeWriter(reply: (reply: WriterReply) => void) {
+  let db: Connection | undefined;
+  let commitGroup: ReturnType<typeof makeGroupCommit> | undefined;
+
+  const open = (path: string, keep: KeepTimes): void => {
+    db = openWriter(path);
+    commitGroup = makeGroupCommit(db, makeIntentions(db, keep));
+    reply({ kind: 'opened', ticks: readTicks(db) });
+  };
+
+  return (request: WriterRequest): void => {
+    try {
+      if (request.kind === 'open') open(request.path, request.keep);
+      else if (db === undefined || commitGroup === undefined) throw new Error('the writer is not open');
+      else if (request.kind === 'group') {
+        const result = commitGroup(request.now, request.calls);
+        reply({ kind: 'committed', ...result });
+        if (result.fatal === undefined) {
+          const failure = checkpoint(db);
+          if (failure !== undefined) reply({ kind: 'fatal', failure });
+        }
+      } else {
+        truncateLog(db);
+        db.close();
+        reply({ kind: 'closed' });
+      }
+    } catch (error) {
+      reply({ kind: 'failed', failure: toFailure(error) });
+    }
+  };
+}
+
+/** Copies a long log into the database. A full disk is no failure here: the log keeps what it could not copy. */
+function checkpoint(db: Connection): Failure | undefined {
+  try {
+    const pages = loggedPages(db, 'NOOP');
+    if (pages >= insistPages) loggedPages(db, 'RESTART');
+    else if (pages >= checkpointPages) loggedPages(db, 'PASSIVE');
+    return undefined;
+  } catch (error) {
+    return isFatal(error) ? toFailure(error) : undefined;
+  }
+}
+
+function loggedPages(db: Connection, mode: 'NOOP' | 'PASSIVE' | 'RESTART'): number {
+  const rows = db.pragma(`wal_checkpoint(${mode})`) as readonly { readonly log: number }[];
+  return rows[0]?.log ?? 0;
+}
+
+function truncateLog(db: Connection): void {
+  try {
+    db.pragma('wal_checkpoint(TRUNCATE)');
+  } catch (error) {
+    // On a full disk the log stays, and the next start reads it.
+    if (codeOf(error) !== 'SQLITE_FULL') throw error;
+  }
+}
