@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { ClientHome } from './client-home.ts';
 import { findProgram, run } from './programs.ts';
 
@@ -81,6 +82,55 @@ async function findDebianMirror(): Promise<{ mirror: string; release: string }> 
     throw new Error(`apt knows no release with a component main:\n${stdout}`);
   }
   return { mirror, release };
+}
+
+export interface IndexLayout {
+  readonly folder: string;
+  /** The JSON text of the index, byte for byte. */
+  readonly index: string;
+  readonly digest: string;
+}
+
+/** Writes an OCI layout that holds, under `tag`, an index with one small image for each architecture. */
+export async function writeIndexLayout(
+  folder: string,
+  tag: string,
+  architectures: readonly string[],
+): Promise<IndexLayout> {
+  await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true });
+  const store = async (content: string | Buffer) => {
+    const digest = sha256(content);
+    await writeFile(join(folder, 'blobs', 'sha256', digest.slice('sha256:'.length)), content);
+    return { digest, size: Buffer.byteLength(content) };
+  };
+  const manifests = [];
+  for (const architecture of architectures) {
+    const layer = Buffer.alloc(1024, `a layer for ${architecture}. `);
+    const config = { architecture, os: 'linux', rootfs: { type: 'layers', diff_ids: [sha256(layer)] } };
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: {
+        mediaType: 'application/vnd.oci.image.config.v1+json',
+        ...(await store(JSON.stringify(config))),
+      },
+      layers: [
+        { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', ...(await store(gzipSync(layer))) },
+      ],
+    };
+    const stored = await store(JSON.stringify(manifest));
+    manifests.push({ mediaType: manifest.mediaType, ...stored, platform: { os: 'linux', architecture } });
+  }
+  const mediaType = 'application/vnd.oci.image.index.v1+json';
+  const index = JSON.stringify({ schemaVersion: 2, mediaType, manifests });
+  const descriptor = { mediaType, ...(await store(index)) };
+  const annotations = { 'org.opencontainers.image.ref.name': tag };
+  await writeFile(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+  await writeFile(
+    join(folder, 'index.json'),
+    JSON.stringify({ schemaVersion: 2, manifests: [{ ...descriptor, annotations }] }),
+  );
+  return { folder, index, digest: descriptor.digest };
 }
 
 /** The digest of some bytes as registries write it. */
