@@ -1,7 +1,7 @@
 // The errors of the OCI distribution specification ("Error Codes") and the HTTP status that each one has.
 // Everything below http/ throws OciError; one handler there turns it into the reply.
 
-/** Every code Berth answers with, and its default HTTP status (protocol: docs/protocol.md). */
+/** Every code Berth answers with, and its default HTTP status. */
 export const statusOfCode = {
   NAME_INVALID: 400,
   TAG_INVALID: 400,
