@@ -25,6 +25,7 @@ export interface Config {
     /** Uploads are refused below the smaller of a share of the medium (0 to 1) and a number of bytes. */
     readonly keepFree: { readonly share: number; readonly bytes: number };
     readonly keepFreeInodes: number;
+    readonly ballast: number;
     readonly blobSizeLimit: number;
     readonly manifestSizeLimit: number;
     readonly sparseManifests: SparseMode;
