@@ -33,8 +33,8 @@ export interface OpenBlob {
   readonly size: number;
   /**
    * Writes the bytes of `range` (default: all) to `sink`, waiting for it to drain and never holding more than a few MiB.
-   * Resolves when the sink has taken the last byte; does not end the sink. Rejects when the sink closes early, or with
-   * ShortBlobError when the file ends before `size`.
+   * Resolves when the sink has taken the last byte; does not end the sink. Rejects with SinkClosedError when the sink
+   * closes or fails early, with ShortBlobError when the file ends before `size`, and with RangeError for a range outside.
    */
   writeTo(sink: Writable, range?: ByteRange): Promise<void>;
   /** The bytes of `range` (default: all) as a stream, for reading inside the server. Closing the blob ends it. */
@@ -131,4 +131,9 @@ export class DigestMismatchError extends Error {
 /** A file is shorter than the store recorded: the blob is damaged. */
 export class ShortBlobError extends Error {
   override readonly name = 'ShortBlobError';
+}
+
+/** Whoever was reading a blob went away before its last byte. */
+export class SinkClosedError extends Error {
+  override readonly name = 'SinkClosedError';
 }
