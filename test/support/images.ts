@@ -84,11 +84,20 @@ async function findDebianMirror(): Promise<{ mirror: string; release: string }> 
   return { mirror, release };
 }
 
+/** Writes a tar archive of a root folder with nothing but the text in /text, for `docker import`. */
+export async function writeImageArchive(home: ClientHome, text: string): Promise<string> {
+  await home.write('root/text', text);
+  await home.run('tar', ['--create', '--file', 'root.tar', '--directory', home.path('root'), '.']);
+  return home.path('root.tar');
+}
+
 export interface IndexLayout {
   readonly folder: string;
   /** The JSON text of the index, byte for byte. */
   readonly index: string;
   readonly digest: string;
+  /** Of the index and of everything below it. */
+  readonly digests: readonly string[];
 }
 
 /** Writes an OCI layout that holds, under `tag`, an index with one small image for each architecture. */
@@ -98,8 +107,10 @@ export async function writeIndexLayout(
   architectures: readonly string[],
 ): Promise<IndexLayout> {
   await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true });
+  const digests: string[] = [];
   const store = async (content: string | Buffer) => {
     const digest = sha256(content);
+    digests.push(digest);
     await writeFile(join(folder, 'blobs', 'sha256', digest.slice('sha256:'.length)), content);
     return { digest, size: Buffer.byteLength(content) };
   };
@@ -130,7 +141,7 @@ export async function writeIndexLayout(
     join(folder, 'index.json'),
     JSON.stringify({ schemaVersion: 2, manifests: [{ ...descriptor, annotations }] }),
   );
-  return { folder, index, digest: descriptor.digest };
+  return { folder, index, digest: descriptor.digest, digests };
 }
 
 /** The digest of some bytes as registries write it. */
