@@ -1,0 +1,94 @@
+// The HTTP surface of Berth as an ordered table of contents.
+import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:http';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { createServer, refuseConnection, type TlsMaterial } from './http/connections.ts';
+import type { HttpContext } from './http/context.ts';
+import { asOciError, errorBody, replyNotFound, replyWithError } from './http/errors.ts';
+import { guard } from './http/guard.ts';
+import { healthRoutes } from './http/health.ts';
+import { createMetrics, type Metrics, metricsRoutes } from './http/metrics.ts';
+import { observe } from './http/observe.ts';
+import { escapeRepositoryPath } from './http/repository-path.ts';
+import { searchRoutes } from './http/search.ts';
+import { startPageRoutes } from './http/start-page.ts';
+import { baseRoutes } from './http/v2/base.ts';
+import { blobRoutes } from './http/v2/blobs.ts';
+import { listRoutes } from './http/v2/lists.ts';
+import { manifestRoutes } from './http/v2/manifests.ts';
+import { referrerRoutes } from './http/v2/referrers.ts';
+import { uploadRoutes } from './http/v2/uploads.ts';
+
+/** Longer than any parameter that is valid, so that a parser and not the router says what is wrong with it. */
+const longestParameter = 8192;
+
+export interface App {
+  readonly fastify: FastifyInstance;
+  readonly metrics: Metrics;
+}
+
+/** The application over its context, not yet listening. `tls` makes it speak HTTPS. */
+export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | undefined): App {
+  const { config } = context;
+  const metrics = createMetrics(context.registry);
+  const app = Fastify({
+    serverFactory: (listener) => createServer(config.limits, tls, listener) as Server,
+    clientErrorHandler: refuseConnection,
+    rewriteUrl: (request) => escapeRepositoryPath(request.url ?? '/'),
+    routerOptions: { maxParamLength: longestParameter },
+    frameworkErrors: (error, _request, reply) => {
+      const oci = asOciError(error);
+      reply.raw
+        .writeHead(oci.status, { 'content-type': 'application/json; charset=utf-8' })
+        .end(errorBody(oci));
+    },
+    genReqId: requestIds(),
+    trustProxy: config.http.trustedProxies.length > 0 ? [...config.http.trustedProxies] : false,
+    exposeHeadRoutes: false,
+    // Requests that are under way when the server stops are served to their end.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+  });
+
+  app.setErrorHandler(replyWithError);
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply
+      .header('docker-distribution-api-version', 'registry/2.0')
+      .header('x-content-type-options', 'nosniff');
+    if (tls !== undefined) reply.header('strict-transport-security', 'max-age=31536000');
+    if (context.draining()) reply.header('connection', 'close');
+    done();
+  });
+  observe(app, log, metrics, config.log.requests);
+  guard(app, context.access);
+  passBodiesOn(app);
+  app.setNotFoundHandler({}, replyNotFound);
+
+  healthRoutes(app, context);
+  if (config.metrics.address === undefined) metricsRoutes(app, metrics);
+  startPageRoutes(app, context);
+  searchRoutes(app, context);
+  baseRoutes(app);
+  listRoutes(app, context);
+  manifestRoutes(app, context);
+  blobRoutes(app, context);
+  uploadRoutes(app, context);
+  referrerRoutes(app, context);
+  return { fastify: app, metrics };
+}
+
+// Bodies reach the handlers as streams, whatever their media type: a blob is never held in memory.
+function passBodiesOn(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+}
+
+function requestIds(): () => string {
+  const process = randomBytes(6).toString('base64url');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${process}-${count.toString(36)}`;
+  };
+}

@@ -1,0 +1,46 @@
+// Access mode `open`: everybody on this machine may push and pull, as with registry:2 on a laptop. A request that was passed
+// on by a proxy, or whose Host is not this machine (a web page with DNS rebinding), is refused unless openOnNetwork is set.
+import { BlockList, isIP } from 'node:net';
+import { type Access, anonymous, type RequestFacts } from './access.ts';
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** True for an address of this machine's loopback, IPv4-mapped ones included. */
+export function isLoopbackAddress(address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && loopback.check(address, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** True when a Host header (name or address, with or without port) names this machine's loopback. */
+export function isLoopbackHost(host: string): boolean {
+  const name = host.replace(/:\d*$/, '').toLowerCase();
+  if (name === 'localhost' || name.endsWith('.localhost')) return true;
+  return isLoopbackAddress(name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name);
+}
+
+const howToOpen =
+  'this registry is open to its own machine only. Set access.openOnNetwork: true to open it to the network, without any sign-in';
+
+/** The policy of mode `open`. */
+export function openAccess(options: { readonly openOnNetwork: boolean }): Access {
+  return {
+    mode: 'open',
+    authenticate: (facts) => {
+      const refused = options.openOnNetwork ? undefined : refusalOf(facts);
+      return refused === undefined ? anonymous : { refused };
+    },
+    decide: () => ({ allowed: true }),
+  };
+}
+
+function refusalOf(facts: RequestFacts): string | undefined {
+  if (facts.forwarded) return `the request came through a proxy, and ${howToOpen}`;
+  if (facts.host !== undefined && !isLoopbackHost(facts.host)) {
+    return `the request is for host "${facts.host.slice(0, 100)}", and ${howToOpen}`;
+  }
+  if (!isLoopbackAddress(facts.remoteAddress))
+    return `the request came from another machine, and ${howToOpen}`;
+  return undefined;
+}

@@ -1,0 +1,51 @@
+// What the routes work with.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Access, Action } from '../auth/access.ts';
+import type { Config } from '../config/config.ts';
+import { OciError } from '../oci/errors.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { TransferWatch } from './transfer-watch.ts';
+
+export interface HttpContext {
+  readonly config: Config;
+  readonly version: string;
+  readonly access: Access;
+  readonly registry: Registry;
+  readonly transfers: TransferWatch;
+  /** True from the moment the server was told to stop. */
+  readonly draining: () => boolean;
+}
+
+export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+type Method = (typeof methods)[number];
+
+/**
+ * Declares every method of one path: each with the action it needs, and all others as 405 with an Allow header. `handler`
+ * names the path in logs and metrics.
+ */
+export function declare(
+  app: FastifyInstance,
+  url: string,
+  handler: string,
+  endpoints: Partial<Record<Method, readonly [Action, Handler]>>,
+): void {
+  const allowed = methods.filter((method) => endpoints[method] !== undefined);
+  for (const method of methods) {
+    const endpoint = endpoints[method];
+    const [action, handle] = endpoint ?? (['none', () => refuseMethod(allowed)] as const);
+    app.route({ method, url, config: { action, handler }, handler: handle, exposeHeadRoute: false });
+  }
+}
+
+function refuseMethod(allowed: readonly Method[]): never {
+  const allow = allowed.join(', ');
+  throw new OciError('UNSUPPORTED', `this endpoint takes ${allow} only`, { allow }, { headers: { allow } });
+}
+
+/** `path` as a client should follow it: relative, or with the public base where http.relativeUrls is off. */
+export function linkTo(context: HttpContext, request: FastifyRequest, path: string): string {
+  if (context.config.http.relativeUrls) return path;
+  return `${context.config.http.publicUrl ?? `${request.protocol}://${request.host}`}${path}`;
+}

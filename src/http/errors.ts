@@ -1,0 +1,80 @@
+// The one place where an error becomes a reply: OciError as it is, faults of the stores as 503 and 507, anything unknown as
+// a plain 500 whose detail goes to the log only.
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { OciError } from '../oci/errors.ts';
+import { DiskFullError, MediumFailedError, StoreUnavailableError } from '../storage/faults.ts';
+import { drainBody } from './body.ts';
+
+const fastifyCodes = new Map<number, OciError['code']>([
+  [400, 'NAME_INVALID'],
+  [404, 'NAME_UNKNOWN'],
+  [405, 'UNSUPPORTED'],
+  [413, 'SIZE_INVALID'],
+  [414, 'SIZE_INVALID'],
+  [415, 'UNSUPPORTED'],
+]);
+
+/** `error` as what the client is told. The original stays the cause. */
+export function asOciError(error: unknown): OciError {
+  if (error instanceof OciError) return error;
+  if (error instanceof DiskFullError) {
+    return new OciError(
+      'UNAVAILABLE',
+      'the registry has no room left: pulls go on, pushes are refused until there is space again',
+      {},
+      { status: 507, cause: error },
+    );
+  }
+  if (error instanceof MediumFailedError || error instanceof StoreUnavailableError) {
+    return new OciError(
+      'UNAVAILABLE',
+      'the registry cannot write at the moment: try again later',
+      {},
+      { cause: error },
+    );
+  }
+  const status = (error as Partial<FastifyError> | null)?.statusCode;
+  const code = status === undefined ? undefined : fastifyCodes.get(status);
+  if (status !== undefined && code !== undefined) {
+    return new OciError(code, (error as Error).message, {}, { status, cause: error });
+  }
+  return new OciError(
+    'UNKNOWN',
+    'the registry failed to answer; its log tells more under this request id',
+    {},
+    { cause: error },
+  );
+}
+
+/** The body that the specification gives an error. `detail` is never null: docker would lose the message. */
+export function errorBody(error: OciError): string {
+  return JSON.stringify({ errors: [{ code: error.code, message: error.message, detail: error.detail }] });
+}
+
+/** Fastify's error handler: reads off a refused body, so that the client sees the reply and not a broken pipe, then replies. */
+export async function replyWithError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  const oci = asOciError(error);
+  request.failure = oci.status >= 500 ? error : undefined;
+  if (reply.sent || reply.raw.destroyed) return;
+  const drained = await drainBody(request.raw);
+  if (!drained) reply.header('connection', 'close');
+  // Headers meant for the success are not for the refusal.
+  for (const name of ['etag', 'content-length', 'accept-ranges', 'content-range']) reply.removeHeader(name);
+  const body = oci.code === 'UNKNOWN' ? new OciError(oci.code, oci.message, { requestId: request.id }) : oci;
+  await reply
+    .code(oci.status)
+    .headers(oci.headers)
+    .header('x-request-id', request.id)
+    .header('cache-control', 'no-store')
+    .header('content-type', 'application/json; charset=utf-8')
+    .send(request.method === 'HEAD' ? undefined : errorBody(body));
+}
+
+/** The reply to a path that is no endpoint. */
+export function replyNotFound(): never {
+  throw new OciError('NAME_UNKNOWN', 'there is no such endpoint; the registry API is under /v2/', {});
+}

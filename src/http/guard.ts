@@ -1,0 +1,84 @@
+// The one place that decides whether a request may go on, before any body is read. Every route declares the action it needs;
+// one that does not is refused, so that a forgotten declaration fails closed.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Access, Action, Principal } from '../auth/access.ts';
+import { OciError } from '../oci/errors.ts';
+import { parseRepositoryName, type RepositoryName } from '../oci/name.ts';
+import type { Origin } from '../storage/metadata-store.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the route needs. */
+    action?: Action;
+    /** The name the route has in logs and metrics, as distribution names its handlers. */
+    handler?: string;
+  }
+  interface FastifyRequest {
+    principal: Principal | undefined;
+    /** The repository of the path, parsed; undefined on routes without one. */
+    repository: RepositoryName | undefined;
+    /** What went wrong, for the log, where the client is only told that something did. */
+    failure: unknown;
+  }
+}
+
+/** Registers the guard for every route of `app`. */
+export function guard(app: FastifyInstance, access: Access): void {
+  app.decorateRequest('principal', undefined);
+  app.decorateRequest('repository', undefined);
+  app.decorateRequest('failure', undefined);
+  app.addHook('onRoute', (route) => {
+    if (route.config?.action === undefined)
+      throw new Error(`route ${String(route.method)} ${route.url} declares no action`);
+  });
+  app.addHook('onRequest', (request, _reply, done) => {
+    try {
+      admit(request, access);
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}
+
+function admit(request: FastifyRequest, access: Access): void {
+  const action = request.routeOptions.config.action;
+  if (action === undefined) throw new Error('the route declares no action');
+  if (action === 'none') return;
+  const headers = request.raw.headers;
+  const principal = access.authenticate({
+    remoteAddress: request.raw.socket.remoteAddress ?? '',
+    host: headers.host,
+    forwarded: isForwarded(headers),
+    authorization: headers.authorization,
+  });
+  if ('refused' in principal) throw new OciError('DENIED', principal.refused);
+  request.principal = principal;
+  const name = (request.params as { name?: string }).name;
+  request.repository = name === undefined ? undefined : parseRepositoryName(name);
+  const decision = access.decide(principal, action, request.repository);
+  if (!decision.allowed) throw new OciError('DENIED', decision.reason);
+}
+
+function isForwarded(headers: FastifyRequest['raw']['headers']): boolean {
+  if (headers.forwarded !== undefined || headers.via !== undefined) return true;
+  for (const name in headers) if (name.startsWith('x-forwarded-')) return true;
+  return false;
+}
+
+/** The repository of a request whose route has one in its path. */
+export function repositoryOf(request: FastifyRequest): RepositoryName {
+  if (request.repository === undefined) throw new Error('the route has no repository');
+  return request.repository;
+}
+
+/** The principal that the guard let through. */
+export function principalOf(request: FastifyRequest): Principal {
+  if (request.principal === undefined) throw new Error('the route has no principal');
+  return request.principal;
+}
+
+/** Who did it, from where, for history and events. */
+export function originOf(request: FastifyRequest): Origin {
+  return { actor: principalOf(request).name, address: request.ip, requestId: request.id };
+}

@@ -1,0 +1,75 @@
+// Lists of tags and of repositories (OCI distribution-spec, "Listing tags"; distribution's `_catalog`).
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { OciError } from '../../oci/errors.ts';
+import type { Page, Repository } from '../../storage/metadata-store.ts';
+import { declare, type HttpContext } from '../context.ts';
+import { principalOf, repositoryOf } from '../guard.ts';
+import { linkNext, type WantedPage, wantedPage } from '../pages.ts';
+
+/** A filtered list is read in pages of so many at least. */
+const leastPage = 100;
+
+export function listRoutes(app: FastifyInstance, context: HttpContext): void {
+  const { metadata } = context.registry;
+  const { listWithoutN } = context.config.limits;
+
+  declare(app, '/v2/:name/tags/list', 'tags', {
+    GET: [
+      'pull',
+      async (request, reply) => {
+        const name = repositoryOf(request);
+        const wanted = wantedPage(request, listWithoutN);
+        const page = await metadata.tags.list(name, queryOf(wanted));
+        if (page === undefined)
+          throw new OciError('NAME_UNKNOWN', `repository ${name} does not exist`, { name });
+        const tags = wanted.limit === 0 ? [] : page.items;
+        const last = tags.at(-1);
+        if (page.more && last !== undefined) {
+          linkNext(context, request, reply, `/v2/${name}/tags/list`, { last, n: String(wanted.limit) });
+        }
+        return reply.type('application/json').send(JSON.stringify({ name, tags }));
+      },
+    ],
+  });
+
+  declare(app, '/v2/_catalog', 'catalog', {
+    GET: [
+      'catalog',
+      async (request, reply) => {
+        const wanted = wantedPage(request, listWithoutN);
+        const page = await listVisible(context, request, wanted);
+        const repositories = page.items.map(({ name }) => name);
+        const last = repositories.at(-1);
+        if (page.more && last !== undefined) {
+          linkNext(context, request, reply, '/v2/_catalog', { last, n: String(wanted.limit) });
+        }
+        return reply.type('application/json').send(JSON.stringify({ repositories }));
+      },
+    ],
+  });
+}
+
+// The store is asked for one item at least: an empty page still tells whether the repository exists.
+function queryOf({ limit, after }: WantedPage) {
+  return { limit: Math.max(limit, 1), ...(after === undefined ? {} : { after }) };
+}
+
+// The repositories that the caller may pull from. Pages of the store are read until there is one more than wanted.
+async function listVisible(
+  context: HttpContext,
+  request: FastifyRequest,
+  wanted: WantedPage,
+): Promise<Page<Repository>> {
+  const principal = principalOf(request);
+  const items: Repository[] = [];
+  if (wanted.limit === 0) return { items, more: false };
+  let { after } = wanted;
+  for (;;) {
+    const limit = Math.max(wanted.limit + 1 - items.length, leastPage);
+    const page = await context.registry.metadata.repositories.list(queryOf({ limit, after }));
+    items.push(...page.items.filter(({ name }) => context.access.decide(principal, 'pull', name).allowed));
+    if (items.length > wanted.limit) return { items: items.slice(0, wanted.limit), more: true };
+    if (!page.more) return { items, more: false };
+    after = page.items.at(-1)?.name;
+  }
+}

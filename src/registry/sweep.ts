@@ -1,0 +1,101 @@
+// The regular small duties: ending stale uploads, removing bytes that were queued or left over by a crash, persisting the
+// uptime clock and the pull counts. Each round is short, and a round that fails is tried again at the next.
+import type { BlobStore, Upload } from '../storage/blob-store.ts';
+import type { MetadataStore } from '../storage/metadata-store.ts';
+import type { PullCounter } from './pull-counter.ts';
+import type { WriteGate } from './writes.ts';
+
+const batch = 100;
+/** A staging file without a row may belong to a session that is just being opened; it is left alone for so long. */
+const orphanUploadSeconds = 24 * 3600;
+
+export interface SweepOptions {
+  readonly metadata: MetadataStore;
+  readonly blobs: BlobStore;
+  readonly pulls: PullCounter;
+  readonly writes: WriteGate;
+  readonly idleExpirySeconds: number;
+  readonly longestSeconds: number;
+  readonly unixSeconds: () => number;
+  /** Told of a duty that failed. */
+  readonly onFailure: (duty: string, error: unknown) => void;
+}
+
+export class Sweep {
+  readonly #options: SweepOptions;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: SweepOptions) {
+    this.#options = options;
+  }
+
+  /** Begins the duties: pull counts every 10 s, the clock and the sweep every minute, orphan uploads every hour. */
+  start(): void {
+    const { metadata, pulls, writes } = this.#options;
+    this.#every(10, 'pull counts', () => pulls.flush());
+    this.#every(60, 'uptime clock', () => metadata.advanceClock());
+    this.#every(60, 'stale uploads', () => this.endStaleUploads());
+    this.#every(60, 'queued unlinks', () => this.unlinkQueued());
+    this.#every(60, 'ballast', () => writes.refillBallast());
+    this.#every(3600, 'orphan uploads', () => this.removeOrphanUploads());
+  }
+
+  /** Ends the duties, after one last flush of the pull counts. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#enqueue('pull counts', () => this.#options.pulls.flush());
+    await this.#running;
+  }
+
+  /** Ends sessions idle or alive too long: the row first, then the bytes. */
+  async endStaleUploads(): Promise<void> {
+    const { metadata, blobs, writes, idleExpirySeconds: idleSeconds, longestSeconds } = this.#options;
+    for (;;) {
+      const ended = await writes.withBallast(() =>
+        metadata.uploads.expire({ idleSeconds, longestSeconds, limit: batch }),
+      );
+      for (const upload of ended) await blobs.abort(upload);
+      if (ended.length < batch) return;
+    }
+  }
+
+  /** Removes the bytes of locations in the unlink queue that are due. A file that is gone already is fine. */
+  async unlinkQueued(): Promise<void> {
+    const { metadata, blobs, writes } = this.#options;
+    for (;;) {
+      const due = await metadata.blobs.listDueUnlinks(batch);
+      for (const location of due) await blobs.remove(location);
+      if (due.length > 0) await writes.withBallast(() => metadata.blobs.dropUnlinks(due));
+      if (due.length < batch) return;
+    }
+  }
+
+  /** Removes staging files that no open session owns, left over by a crash. */
+  async removeOrphanUploads(): Promise<void> {
+    const before = this.#options.unixSeconds() - orphanUploadSeconds;
+    let old: Upload[] = [];
+    for await (const { upload, modifiedAt } of this.#options.blobs.listUploads()) {
+      if (modifiedAt < before) old.push(upload);
+      if (old.length < batch) continue;
+      await this.#abortClosed(old);
+      old = [];
+    }
+    await this.#abortClosed(old);
+  }
+
+  async #abortClosed(uploads: readonly Upload[]): Promise<void> {
+    if (uploads.length === 0) return;
+    const closed = new Set(await this.#options.metadata.uploads.filterClosed(uploads.map(({ id }) => id)));
+    for (const upload of uploads) if (closed.has(upload.id)) await this.#options.blobs.abort(upload);
+  }
+
+  #every(seconds: number, duty: string, act: () => Promise<void>): void {
+    this.#timers.push(setInterval(() => this.#enqueue(duty, act), seconds * 1000).unref());
+  }
+
+  // One duty at a time: they share the disk with everybody's pushes.
+  #enqueue(duty: string, act: () => Promise<void>): void {
+    this.#running = this.#running.then(act).catch((error: unknown) => this.#options.onFailure(duty, error));
+  }
+}

@@ -1,0 +1,257 @@
+// Upload sessions: a row that says whose it is, and a staging file whose size is the only truth about the offset.
+import { randomUUID } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
+import { OciError } from '../oci/errors.ts';
+import type { RepositoryName } from '../oci/name.ts';
+import type { ByteRange } from '../oci/range.ts';
+import {
+  type BlobStore,
+  BodyTooLargeError,
+  DigestMismatchError,
+  type Upload,
+  UploadOffsetError,
+  UploadSupersededError,
+  UploadUnknownError,
+} from '../storage/blob-store.ts';
+import type { Origin, UploadIndex, UploadLimits } from '../storage/metadata-store.ts';
+import type { WriteGate } from './writes.ts';
+
+/** A session in use is noted in its row at most so often. */
+const touchEverySeconds = 600;
+
+/** Whose upload: anybody else finds it missing. */
+export interface UploadOwner {
+  readonly repository: RepositoryName;
+  readonly principal: string;
+}
+
+/** A piece of a blob as a request brings it. */
+export interface Chunk {
+  readonly body: Readable;
+  /** What the request says the piece is; undefined for a stream that goes at the end. */
+  readonly range: ByteRange | undefined;
+  /** Content-Length where the request has one. */
+  readonly length: number | undefined;
+}
+
+/** An open session and how many bytes it has. */
+export interface UploadStatus {
+  readonly upload: Upload;
+  readonly size: number;
+}
+
+export class Uploads {
+  readonly #index: UploadIndex;
+  readonly #store: BlobStore;
+  readonly #writes: WriteGate;
+  readonly #limits: UploadLimits;
+  readonly #sizeLimit: number;
+  readonly #touched = new Map<string, number>();
+
+  constructor(options: {
+    index: UploadIndex;
+    store: BlobStore;
+    writes: WriteGate;
+    limits: UploadLimits;
+    blobSizeLimit: number;
+  }) {
+    this.#index = options.index;
+    this.#store = options.store;
+    this.#writes = options.writes;
+    this.#limits = options.limits;
+    this.#sizeLimit = options.blobSizeLimit;
+  }
+
+  /** Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use. */
+  async begin(owner: UploadOwner, algorithm: DigestAlgorithm): Promise<Upload> {
+    await this.#writes.admitContent();
+    const upload = await this.#store.beginUpload(randomUUID(), algorithm);
+    try {
+      const begun = await this.#index.begin({ ...owner, upload, limits: this.#limits });
+      if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
+      this.#touched.set(upload.id, performance.now());
+      for (const ended of begun.ended) await this.#forget(ended);
+      return upload;
+    } catch (error) {
+      await this.#forget(upload);
+      throw error;
+    }
+  }
+
+  /** An open session of `owner`. Throws OciError BLOB_UPLOAD_UNKNOWN. */
+  async find(owner: UploadOwner, id: string): Promise<UploadStatus> {
+    const upload = await this.#index.find(owner.repository, owner.principal, id);
+    const size = upload === undefined ? undefined : await this.#store.uploadSize(upload);
+    if (upload === undefined || size === undefined) throw uploadUnknown(id);
+    return { upload, size };
+  }
+
+  /**
+   * Appends a piece and resolves with the session as it is then. Throws OciError BLOB_UPLOAD_INVALID (416, with the offset
+   * in `detail.size`) when the piece does not begin where the session ends, SIZE_INVALID when it is not as long as it says.
+   */
+  async append(owner: UploadOwner, id: string, chunk: Chunk): Promise<UploadStatus> {
+    await this.#writes.admitContent();
+    const { upload, size } = await this.find(owner, id);
+    const { range, length } = chunk;
+    if (range !== undefined && length !== undefined && range.end - range.start + 1 !== length)
+      throw lengthDiffers(range, length);
+    if (range !== undefined && range.start !== size) throw offsetDiffers(size);
+    await this.#touch(id);
+    const end = await this.#append(upload, chunk);
+    if (range !== undefined && end !== range.end + 1) throw lengthDiffers(range, end - range.start);
+    return { upload, size: end };
+  }
+
+  /** Verifies a session's content, links it as a blob and closes the session. Throws OciError DIGEST_INVALID, which ends it. */
+  async finish(owner: UploadOwner, id: string, digest: Digest, origin: Origin): Promise<void> {
+    await this.#writes.admitContent();
+    const { upload } = await this.find(owner, id);
+    const committed = await this.#commit(upload, digest, async () => {
+      await this.#index.close(id);
+      await this.#forget(upload);
+    });
+    this.#touched.delete(id);
+    const finished = await this.#index.finish({
+      repository: owner.repository,
+      upload,
+      digest,
+      ...committed,
+      origin,
+    });
+    if (!finished) throw uploadUnknown(id);
+  }
+
+  /** Takes a whole blob in one request, without a session. Throws like append and finish. */
+  async put(
+    repository: RepositoryName,
+    digest: Digest,
+    algorithm: DigestAlgorithm,
+    chunk: Chunk,
+    origin: Origin,
+  ): Promise<void> {
+    await this.#writes.admitContent();
+    const upload = await this.#store.beginUpload(randomUUID(), algorithm);
+    const abort = () => this.#store.abort(upload);
+    try {
+      await this.#append(upload, chunk);
+    } catch (error) {
+      await abort();
+      throw error;
+    }
+    const committed = await this.#commit(upload, digest, abort);
+    await this.#index.link({ repository, digest, ...committed, origin });
+  }
+
+  /** Ends a session without a blob. Throws OciError BLOB_UPLOAD_UNKNOWN. */
+  async cancel(owner: UploadOwner, id: string): Promise<void> {
+    const { upload } = await this.find(owner, id);
+    if (!(await this.#writes.withBallast(() => this.#index.close(id)))) throw uploadUnknown(id);
+    await this.#forget(upload);
+  }
+
+  async #append(upload: Upload, chunk: Chunk): Promise<number> {
+    const { range, body } = chunk;
+    // A piece that turns out longer than it says is cut off again by the store.
+    const sizeLimit = Math.min(
+      this.#sizeLimit,
+      range === undefined ? Number.POSITIVE_INFINITY : range.end + 1,
+    );
+    try {
+      const appended = await this.#store.append(upload, body, {
+        sizeLimit,
+        ...(range === undefined ? {} : { offset: range.start }),
+      });
+      return appended.size;
+    } catch (error) {
+      if (error instanceof UploadOffsetError) throw offsetDiffers(error.size);
+      if (error instanceof UploadUnknownError) throw uploadUnknown(upload.id);
+      if (error instanceof BodyTooLargeError && range !== undefined && sizeLimit === range.end + 1)
+        throw lengthDiffers(range, undefined);
+      if (error instanceof BodyTooLargeError) throw blobTooLarge(this.#sizeLimit);
+      if (error instanceof UploadSupersededError) throw superseded(error);
+      throw error;
+    }
+  }
+
+  async #commit(upload: Upload, digest: Digest, end: () => Promise<void>) {
+    try {
+      return await this.#store.commit(upload, digest);
+    } catch (error) {
+      if (error instanceof UploadUnknownError) throw uploadUnknown(upload.id);
+      if (error instanceof UploadSupersededError) throw superseded(error);
+      if (!(error instanceof DigestMismatchError)) throw error;
+      await end();
+      throw new OciError(
+        'DIGEST_INVALID',
+        'the content is not what its digest says: it was changed on the way or the digest is wrong',
+        {
+          expected: digest,
+          actual: error.actual,
+        },
+      );
+    }
+  }
+
+  async #touch(id: string): Promise<void> {
+    const now = performance.now();
+    const last = this.#touched.get(id);
+    if (last !== undefined && now - last < touchEverySeconds * 1000) return;
+    await this.#index.touch(id);
+    this.#touched.set(id, now);
+  }
+
+  async #forget(upload: Upload): Promise<void> {
+    this.#touched.delete(upload.id);
+    await this.#store.abort(upload);
+  }
+}
+
+function uploadUnknown(id: string): OciError {
+  return new OciError(
+    'BLOB_UPLOAD_UNKNOWN',
+    'there is no such upload: it was finished, cancelled or has expired. Begin a new one',
+    {
+      upload: id.slice(0, 100),
+    },
+  );
+}
+
+function offsetDiffers(size: number): OciError {
+  return new OciError('BLOB_UPLOAD_INVALID', `the upload has ${size} bytes: continue there`, { size });
+}
+
+function lengthDiffers(range: ByteRange, length: number | undefined): OciError {
+  return new OciError('SIZE_INVALID', 'the body is not as long as its Content-Range says', {
+    contentRange: `${range.start}-${range.end}`,
+    ...(length === undefined ? {} : { length }),
+  });
+}
+
+function blobTooLarge(limit: number): OciError {
+  return new OciError(
+    'SIZE_INVALID',
+    `the blob is larger than the ${limit} bytes allowed (storage.blobSizeLimit)`,
+    { limit },
+    { status: 413 },
+  );
+}
+
+function superseded(cause: Error): OciError {
+  return new OciError(
+    'BLOB_UPLOAD_INVALID',
+    'another request took this upload over',
+    {},
+    { status: 409, cause },
+  );
+}
+
+function tooManyUploads(limit: keyof UploadLimits): OciError {
+  return new OciError(
+    'TOOMANYREQUESTS',
+    `too many uploads are open (storage.upload.${limit}) and none has been idle for long: finish or cancel some`,
+    { limit },
+    { headers: { 'retry-after': '60' } },
+  );
+}

@@ -1,0 +1,114 @@
+// Whether the registry takes writes just now: the read-only switch, room on the disk, and a medium that failed.
+import { OciError } from '../oci/errors.ts';
+import type { BlobStore, Space } from '../storage/blob-store.ts';
+import { DiskFullError } from '../storage/faults.ts';
+
+export interface WriteLimits {
+  readonly readOnly: boolean;
+  readonly delete: boolean;
+  readonly keepFree: { readonly share: number; readonly bytes: number };
+  readonly keepFreeInodes: number;
+}
+
+/** Room set aside that can be given up, so that a delete still works on a full disk. */
+export interface Ballast {
+  /** Frees the room; false when there was none left. */
+  release(): Promise<boolean>;
+  /** Takes the room again where it fits. */
+  refill(): Promise<void>;
+}
+
+/** What `/readyz` says of writes. */
+export type WriteState = 'accepted' | 'refused, disk' | 'refused, read-only' | 'refused, medium failed';
+
+const spaceIsFreshForMilliseconds = 1000;
+
+export class WriteGate {
+  readonly #blobs: BlobStore;
+  readonly #ballast: Ballast;
+  #limits: WriteLimits;
+  #failed = false;
+  #space: { readonly at: number; readonly value: Promise<Space> } | undefined;
+
+  constructor(blobs: BlobStore, ballast: Ballast, limits: WriteLimits) {
+    this.#blobs = blobs;
+    this.#ballast = ballast;
+    this.#limits = limits;
+  }
+
+  /** Takes over the settings that may change while running. */
+  reload(limits: WriteLimits): void {
+    this.#limits = limits;
+  }
+
+  /** No write is accepted any more: the medium failed and the process is about to exit. */
+  fail(): void {
+    this.#failed = true;
+  }
+
+  async state(): Promise<WriteState> {
+    if (this.#failed) return 'refused, medium failed';
+    if (this.#limits.readOnly) return 'refused, read-only';
+    return (await this.#hasRoom()) ? 'accepted' : 'refused, disk';
+  }
+
+  /** Throws OciError UNAVAILABLE (503) while the registry is read-only or its medium has failed. */
+  admitChange(): void {
+    if (this.#failed)
+      throw new OciError('UNAVAILABLE', 'the disk under the registry failed: it takes no writes any more');
+    if (this.#limits.readOnly) {
+      throw new OciError(
+        'UNAVAILABLE',
+        'the registry is read-only at the moment: pulls go on, pushes and deletes are refused',
+      );
+    }
+  }
+
+  /** Throws OciError UNSUPPORTED (405) where deleting is switched off, else like admitChange. */
+  admitDelete(): void {
+    if (!this.#limits.delete) {
+      throw new OciError('UNSUPPORTED', 'deleting is switched off in this registry (storage.delete)');
+    }
+    this.admitChange();
+  }
+
+  /** Like admitChange, and throws OciError UNAVAILABLE (507) when the disk is too full to take content. */
+  async admitContent(): Promise<void> {
+    this.admitChange();
+    if (await this.#hasRoom()) return;
+    throw new OciError(
+      'UNAVAILABLE',
+      'the disk under the registry is almost full (storage.keepFree): pulls go on, pushes are refused until there is space again',
+      {},
+      { status: 507 },
+    );
+  }
+
+  /** Runs a change that needs little room, giving up the ballast where the disk has none. */
+  async withBallast<Result>(change: () => Promise<Result>): Promise<Result> {
+    try {
+      return await change();
+    } catch (error) {
+      if (!(error instanceof DiskFullError) || !(await this.#ballast.release())) throw error;
+      return await change();
+    }
+  }
+
+  /** Takes the ballast back once there is room for content again. */
+  async refillBallast(): Promise<void> {
+    if (!this.#failed && (await this.#hasRoom())) await this.#ballast.refill();
+  }
+
+  async #hasRoom(): Promise<boolean> {
+    const now = performance.now();
+    if (this.#space === undefined || now - this.#space.at > spaceIsFreshForMilliseconds) {
+      this.#space = { at: now, value: this.#blobs.space() };
+    }
+    const { freeBytes, totalBytes, freeInodes, totalInodes } = await this.#space.value;
+    const { share, bytes } = this.#limits.keepFree;
+    if (freeBytes < Math.min(totalBytes * share, bytes)) return false;
+    // File systems without an inode limit report none in all.
+    if (freeInodes === undefined || totalInodes === undefined || totalInodes === 0) return true;
+    return freeInodes >= totalInodes * this.#limits.keepFreeInodes;
+  }
+}

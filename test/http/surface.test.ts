@@ -1,0 +1,278 @@
+// What every request meets: the base, errors, methods, the guard of mode open, the read-only switch, health, metrics, TLS.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { request as requestSecurely } from 'node:https';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { beginUpload, errorCode, pushBlob, pushImage, sendRaw, sha256 } from '../support/client.ts';
+import { startRegistry, temporaryFolder } from '../support/registry.ts';
+
+/** A request with headers that fetch would not send; resolves with status and body. */
+async function requestWith(
+  port: number,
+  path: string,
+  headers: Record<string, string>,
+): Promise<{ status: number; body: string }> {
+  return await new Promise((resolve, reject) => {
+    const get = request({ host: '127.0.0.1', port, path, headers }, (reply) => {
+      let body = '';
+      reply.on('data', (chunk) => {
+        body += chunk;
+      });
+      reply.on('end', () => resolve({ status: reply.statusCode ?? 0, body }));
+    });
+    get.on('error', reject).end();
+  });
+}
+
+describe('the base of the API', () => {
+  it('answers with the version header everywhere', async (t) => {
+    const { url } = await startRegistry(t);
+    for (const path of ['/v2/', '/v2/no/such/manifests/x', '/nowhere', '/v2/_oci/ext/discover']) {
+      const reply = await fetch(url + path);
+      assert.equal(reply.headers.get('docker-distribution-api-version'), 'registry/2.0', path);
+    }
+    const ping = await fetch(`${url}/v2/`);
+    assert.equal(await ping.text(), '{}');
+    const bare = await fetch(`${url}/v2`, { redirect: 'manual' });
+    assert.equal(bare.status, 301);
+    assert.equal(bare.headers.get('location'), '/v2/');
+  });
+
+  it('answers an absolute-form target like any other', async (t) => {
+    const { port } = await startRegistry(t);
+    const answer = await sendRaw(
+      port,
+      'GET http://localhost/v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
+    );
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+  });
+
+  it('shows a page to a browser', async (t) => {
+    const { url, port } = await startRegistry(t);
+    const reply = await fetch(url);
+    assert.equal(reply.status, 200);
+    assert.match(reply.headers.get('content-security-policy') ?? '', /default-src 'none'/);
+    assert.ok(
+      (await reply.text()).includes(`podman push --tls-verify=false alpine 127.0.0.1:${port}/alpine`),
+    );
+  });
+});
+
+describe('errors', () => {
+  it('are JSON for unknown paths and methods, and name what is allowed', async (t) => {
+    const { url } = await startRegistry(t);
+    const unknown = await fetch(`${url}/v2/acme/web/nothing`);
+    assert.equal(unknown.status, 404);
+    assert.equal(await errorCode(unknown), 'NAME_UNKNOWN');
+    const method = await fetch(`${url}/v2/acme/web/tags/list`, { method: 'DELETE' });
+    assert.equal(method.status, 405);
+    assert.equal(method.headers.get('allow'), 'GET');
+    assert.equal(await errorCode(method), 'UNSUPPORTED');
+  });
+
+  it('are JSON for what is no valid URL', async (t) => {
+    const { port } = await startRegistry(t);
+    const { status, body } = await requestWith(port, '/v2/%zz/manifests/x', { host: 'localhost' });
+    assert.equal(status, 400);
+    assert.equal(JSON.parse(body).errors[0].code, 'NAME_INVALID');
+  });
+
+  it('reach a client that is still sending its body', async (t) => {
+    const { url } = await startRegistry(t);
+    const body = Buffer.alloc(8 << 20);
+    const reply = await fetch(`${url}/v2/ACME/blobs/uploads/?digest=${sha256(body)}`, {
+      method: 'POST',
+      body,
+    });
+    assert.equal(reply.status, 400);
+    assert.equal(await errorCode(reply), 'NAME_INVALID');
+  });
+});
+
+describe('mode open', () => {
+  it('refuses a Host that is not this machine, and what came through a proxy', async (t) => {
+    const { port } = await startRegistry(t);
+    for (const headers of [
+      { host: 'registry.example.com' },
+      { host: '192.168.1.5:5000' },
+      { host: 'localhost', forwarded: 'for=192.0.2.1' },
+      { host: 'localhost', 'x-forwarded-for': '192.0.2.1' },
+      { host: 'localhost', 'x-forwarded-proto': 'https' },
+      { host: 'localhost', via: '1.1 proxy' },
+    ]) {
+      const { status, body } = await requestWith(port, '/v2/', headers as Record<string, string>);
+      assert.equal(status, 403, JSON.stringify(headers));
+      assert.equal(JSON.parse(body).errors[0].code, 'DENIED');
+      assert.match(body, /access\.openOnNetwork/);
+    }
+    for (const host of [
+      'localhost',
+      'localhost:5000',
+      '127.0.0.1',
+      '127.1.2.3:80',
+      '[::1]:5000',
+      'berth.localhost',
+    ]) {
+      assert.equal((await requestWith(port, '/v2/', { host })).status, 200, host);
+    }
+  });
+
+  it('takes them where it was opened to the network', async (t) => {
+    const { port } = await startRegistry(t, { 'access.openOnNetwork': 'true', 'access.mode': 'open' });
+    const headers = { host: 'registry.example.com', 'x-forwarded-for': '192.0.2.1' };
+    assert.equal((await requestWith(port, '/v2/', headers)).status, 200);
+  });
+});
+
+describe('a read-only registry', () => {
+  it('refuses writes with a sentence and serves pulls', async (t) => {
+    const first = await startRegistry(t);
+    const image = await pushImage(first.url, 'acme/web', 'v1');
+    await first.close();
+    const { url } = await startRegistry(t, { 'storage.readOnly': 'true' }, { data: first.data });
+    assert.equal((await fetch(`${url}/v2/acme/web/manifests/v1`)).status, 200);
+    assert.equal((await fetch(`${url}/v2/acme/web/blobs/${image.layer}`)).status, 200);
+    for (const [method, path] of [
+      ['POST', 'blobs/uploads/'],
+      ['PUT', 'manifests/v2'],
+      ['DELETE', 'manifests/v1'],
+    ]) {
+      const reply = await fetch(`${url}/v2/acme/web/${path}`, { method: method ?? '' });
+      assert.equal(reply.status, 503);
+      assert.match(await reply.text(), /read-only/);
+    }
+    assert.equal(
+      ((await (await fetch(`${url}/readyz`)).json()) as { writes: string }).writes,
+      'refused, read-only',
+    );
+  });
+});
+
+describe('operation', () => {
+  it('logs one line a request, with what it was about and nothing secret', async (t) => {
+    const { url, logged } = await startRegistry(t);
+    await pushImage(url, 'acme/web', 'v1');
+    await fetch(`${url}/v2/acme/web/manifests/v1`, { headers: { authorization: 'Basic c2VjcmV0' } });
+    await fetch(`${url}/livez`);
+    const lines = logged.filter(({ msg }) => msg === 'request');
+    const line = lines.at(-1);
+    assert.equal(line?.route, 'manifest');
+    assert.equal(line?.repository, 'acme/web');
+    assert.equal(line?.reference, 'v1');
+    assert.equal(line?.status, 200);
+    assert.equal(line?.actor, 'anonymous');
+    assert.equal(typeof line?.milliseconds, 'number');
+    assert.ok(line?.requestId);
+    assert.equal(JSON.stringify(logged).includes('c2VjcmV0'), false);
+  });
+
+  it('says that it lives and is ready', async (t) => {
+    const { url } = await startRegistry(t);
+    assert.equal((await fetch(`${url}/livez`)).status, 200);
+    const ready = await fetch(`${url}/readyz`);
+    assert.equal(ready.status, 200);
+    assert.deepEqual(await ready.json(), { status: 'ready', pulls: 'served', writes: 'accepted' });
+  });
+
+  it('exposes metrics under the names of distribution, to this machine only', async (t) => {
+    const { url, port } = await startRegistry(t);
+    await pushImage(url, 'acme/web', 'v1');
+    await fetch(`${url}/v2/acme/web/manifests/v1`);
+    const text = await (await fetch(`${url}/metrics`)).text();
+    assert.match(text, /registry_http_requests_total\{handler="manifest",method="get",code="200"\} 1/);
+    assert.match(text, /registry_http_request_duration_seconds_bucket/);
+    assert.match(text, /nodejs_eventloop_lag_p99_seconds/);
+    assert.match(text, /berth_manifests 1/);
+    assert.match(text, /berth_blobs 2/);
+    const proxied = await requestWith(port, '/metrics', {
+      host: 'localhost',
+      'x-forwarded-for': '192.0.2.1',
+    });
+    assert.equal(proxied.status, 404);
+  });
+
+  it('ends uploads that idled out', async (t) => {
+    let seconds = 1_000_000;
+    const clock = { unixSeconds: () => seconds, monotonicSeconds: () => seconds };
+    const registry = await startRegistry(t, { 'storage.upload.idleExpiry': '1h' }, { clock });
+    const location = await beginUpload(registry.url, 'acme/web');
+    seconds += 3500;
+    await registry.registry.sweep.endStaleUploads();
+    assert.equal((await fetch(location)).status, 204);
+    seconds += 200;
+    await registry.registry.sweep.endStaleUploads();
+    assert.equal((await fetch(location)).status, 404);
+  });
+});
+
+describe('a plain-HTTP port', () => {
+  it('answers a TLS handshake at once', async (t) => {
+    const { port } = await startRegistry(t);
+    const hello = Buffer.from('16030100c8010000c40303', 'hex');
+    const begun = performance.now();
+    const answer = await sendRaw(port, hello, 5000);
+    assert.match(answer, /^HTTP\/1\.1 400 /);
+    assert.match(answer, /plain HTTP/);
+    assert.ok(performance.now() - begun < 4000, 'the answer did not wait for the rest of the handshake');
+  });
+});
+
+describe('TLS', () => {
+  it('serves HTTPS, and takes a new certificate without dropping connections', async (t) => {
+    const folder = await temporaryFolder(t);
+    makeCertificate(folder, 'first');
+    const registry = await startRegistry(t, {
+      'http.tls.certificate': join(folder, 'tls.crt'),
+      'http.tls.key': join(folder, 'tls.key'),
+    });
+    assert.match(registry.url, /^https:/);
+    const { subject, headers } = await secureGet(registry.port);
+    assert.equal(subject, 'first');
+    assert.match(String(headers['strict-transport-security']), /max-age/);
+    makeCertificate(folder, 'second');
+    await registry.reload(registry.config);
+    assert.equal((await secureGet(registry.port)).subject, 'second');
+  });
+});
+
+function makeCertificate(folder: string, name: string): void {
+  const files = ['-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt')];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  execFileSync('openssl', ['req', '-x509', ...key, ...files, '-days', '1', '-subj', `/CN=${name}`], {
+    stdio: 'ignore',
+  });
+  assert.ok(readFileSync(join(folder, 'tls.crt')).length > 0);
+}
+
+async function secureGet(port: number) {
+  return await new Promise<{ subject: string; headers: Record<string, unknown> }>((resolve, reject) => {
+    const options = {
+      host: '127.0.0.1',
+      port,
+      path: '/v2/',
+      rejectUnauthorized: false,
+      agent: false as const,
+    };
+    const get = requestSecurely(options, (reply) => {
+      const { subject } = (reply.socket as import('node:tls').TLSSocket).getPeerCertificate();
+      reply.resume().on('end', () => resolve({ subject: String(subject.CN), headers: reply.headers }));
+    });
+    get.on('error', reject).end();
+  });
+}
+
+describe('stopping', () => {
+  it('lets a request in flight finish', async (t) => {
+    const registry = await startRegistry(t);
+    const content = Buffer.alloc(64 << 20, 'x');
+    const digest = await pushBlob(registry.url, 'acme/web', content);
+    const reply = await fetch(`${registry.url}/v2/acme/web/blobs/${digest}`);
+    const closed = registry.close();
+    assert.equal(sha256(Buffer.from(await reply.arrayBuffer())), digest);
+    await closed;
+    await assert.rejects(fetch(`${registry.url}/v2/`));
+  });
+});
