@@ -68,8 +68,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const { fastify, metrics } = buildApp(context, log, tls);
     opened.push(async () => {
       draining = true;
-      const force = setTimeout(() => fastify.server.closeAllConnections(), config.limits.shutdown * 1000);
+      const { server } = fastify;
+      // A connection that was busy at first is idle once its answer is out, and would be kept alive.
+      const closeIdle = setInterval(() => server.closeIdleConnections(), 50);
+      const force = setTimeout(() => server.closeAllConnections(), config.limits.shutdown * 1000);
       await fastify.close();
+      clearInterval(closeIdle);
       clearTimeout(force);
     });
     await fastify.listen({ host: config.http.address, port: config.http.port });

@@ -42,6 +42,8 @@ export function guard(app: FastifyInstance, access: Access): void {
 }
 
 function admit(request: FastifyRequest, access: Access): void {
+  // No route: there is nothing to guard, and the answer is 404 for everybody.
+  if (request.is404) return;
   const action = request.routeOptions.config.action;
   if (action === undefined) throw new Error('the route declares no action');
   if (action === 'none') return;

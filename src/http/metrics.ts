@@ -29,7 +29,7 @@ interface Series {
 export function createMetrics(registry: Registry): Metrics {
   const prometheus = new MetricsRegistry();
   collectDefaultMetrics({ register: prometheus });
-  storeMetrics(prometheus, registry);
+  const collectStores = storeMetrics(prometheus, registry);
   const http = httpMetrics(prometheus);
   // Looking labels up by hash at each request would cost more than the request; each combination is bound once.
   const bound = new Map<string, Series>();
@@ -49,7 +49,10 @@ export function createMetrics(registry: Registry): Metrics {
       series.requestBytes.observe(Number(request.headers['content-length'] ?? 0));
       series.responseBytes.observe(responseBytes);
     },
-    expose: async () => ({ contentType: prometheus.contentType, text: await prometheus.metrics() }),
+    expose: async () => {
+      await collectStores();
+      return { contentType: prometheus.contentType, text: await prometheus.metrics() };
+    },
   };
 }
 
@@ -88,7 +91,8 @@ function httpMetrics(prometheus: MetricsRegistry) {
   return { inFlight, bind };
 }
 
-function storeMetrics(prometheus: MetricsRegistry, registry: Registry): void {
+// Returns what brings the figures up to date, once a scrape for all of them.
+function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Promise<void> {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [prometheus] });
   const repositories = gauge('berth_repositories', 'Repositories with a manifest');
   const manifests = gauge('berth_manifests', 'Manifests stored');
@@ -100,30 +104,22 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): void {
   const intentions = gauge('berth_database_intentions', 'Changes asked of the database since the start');
   const commitSeconds = gauge('berth_database_commit_seconds', 'Time spent in commits since the start');
   const queued = gauge('berth_database_queued', 'Changes waiting for a commit');
-  new Gauge({
-    name: 'berth_disk_free_bytes',
-    help: 'Free bytes under the blob store',
-    registers: [prometheus],
-    // One collect for all of them: prom-client asks every metric, in order, when it is scraped.
-    async collect() {
-      const [totals, space] = await Promise.all([
-        registry.metadata.repositories.totals(),
-        registry.store.space(),
-      ]);
-      repositories.set(totals.repositories);
-      manifests.set(totals.manifests);
-      tags.set(totals.tags);
-      blobs.set(totals.blobs);
-      bytes.set(totals.blobBytes);
-      uploads.set(totals.openUploads);
-      const writer = registry.metadata.writerStatistics();
-      commits.set(writer.commits);
-      intentions.set(writer.intentions);
-      commitSeconds.set(writer.commitSeconds);
-      queued.set(writer.queued);
-      this.set(space.freeBytes);
-    },
-  });
+  const free = gauge('berth_disk_free_bytes', 'Free bytes under the blob store');
+  return async () => {
+    const [totals, space] = await Promise.all([registry.metadata.repositories.totals(), registry.store.space()]);
+    repositories.set(totals.repositories);
+    manifests.set(totals.manifests);
+    tags.set(totals.tags);
+    blobs.set(totals.blobs);
+    bytes.set(totals.blobBytes);
+    uploads.set(totals.openUploads);
+    const writer = registry.metadata.writerStatistics();
+    commits.set(writer.commits);
+    intentions.set(writer.intentions);
+    commitSeconds.set(writer.commitSeconds);
+    queued.set(writer.queued);
+    free.set(space.freeBytes);
+  };
 }
 
 /** /metrics on the main port, for this machine only: to anybody else it does not exist. */

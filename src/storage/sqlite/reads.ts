@@ -40,8 +40,8 @@ export const sql = {
   catalog: `SELECT name, description, visibility, 1, manifests FROM repository
     WHERE name > ? AND state = 'live' AND manifests > 0 ORDER BY name LIMIT ?`,
   search: `SELECT name, description, visibility, 1, manifests FROM repository
-    WHERE name > ?1 AND state = 'live' AND manifests > 0 AND (instr(name, ?2) > 0 OR instr(lower(description), ?2) > 0)
-    ORDER BY name LIMIT ?3`,
+    WHERE name > ? AND state = 'live' AND manifests > 0 AND (instr(name, ?) > 0 OR instr(lower(description), ?) > 0)
+    ORDER BY name LIMIT ?`,
   catalogSize: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
   total: 'SELECT items, bytes FROM total WHERE kind = ?',
   liveRepository: `SELECT id FROM repository WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
@@ -179,8 +179,9 @@ function makeRepositoryReads(statements: Statements) {
     },
 
     searchRepositories(options: { term: string; after?: string; limit: number }): Page<Repository> {
-      const { term, after = '', limit } = options;
-      const rows = statements.search.all(after, term.toLowerCase(), limit + 1) as RepositoryRow[];
+      const { after = '', limit } = options;
+      const term = options.term.toLowerCase();
+      const rows = statements.search.all(after, term, term, limit + 1) as RepositoryRow[];
       return toPage(rows.map(toRepository), limit);
     },
 
