@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Cleanup, makeFolder, onEnd } from './cleanup.ts';
+import { findFreePort } from './ports.ts';
 import { findProgram } from './programs.ts';
 
 const PROJECT = join(import.meta.dirname, '..', '..');
@@ -136,13 +136,4 @@ async function dockerRegistryCommand(dataFolder: string, port: number | undefine
     ].join('\n'),
   );
   return [findProgram('docker-registry') ?? 'docker-registry', 'serve', configuration];
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  assert(address !== null && typeof address !== 'string');
-  return address.port;
 }
