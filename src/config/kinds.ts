@@ -73,15 +73,20 @@ export const path: Kind<string> = textKind(
 
 const secondsIn = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
-/** A time span, to seconds: 30s 5m 24h 14d. With `never`, that word means Infinity. */
-export function duration(options: { never?: boolean } = {}): Kind<number> {
-  const allowed = 'a number and s, m, h or d, such as 30s, 5m, 24h, 14d';
-  const pattern = options.never ? /^(?:([1-9]\d{0,8})([smhd])|never)$/ : /^([1-9]\d{0,8})([smhd])$/;
-  return textKind(options.never ? `${allowed}, or never` : allowed, pattern, ([, number, unit]) =>
-    number === undefined
-      ? Number.POSITIVE_INFINITY
-      : Number(number) * secondsIn[unit as keyof typeof secondsIn],
-  );
+/**
+ * A time span, to seconds: 30s 5m 24h 14d. With `never`, that word means Infinity; `longestDays` is for what ends up in a
+ * timer, since Node's fire at once when they are set to more than 2^31 ms.
+ */
+export function duration(options: { never?: boolean; longestDays?: number } = {}): Kind<number> {
+  const { never = false, longestDays = 36_500 } = options;
+  const limit = options.longestDays === undefined ? '' : `, at most ${longestDays}d`;
+  const allowed = `a number and s, m, h or d, such as 30s, 5m, 24h, 14d${limit}${never ? ', or never' : ''}`;
+  const pattern = never ? /^(?:([1-9]\d{0,8})([smhd])|never)$/ : /^([1-9]\d{0,8})([smhd])$/;
+  return textKind(allowed, pattern, ([, number, unit]) => {
+    if (number === undefined) return Number.POSITIVE_INFINITY;
+    const seconds = Number(number) * secondsIn[unit as keyof typeof secondsIn];
+    return seconds <= longestDays * secondsIn.d ? seconds : undefined;
+  });
 }
 
 const bytesIn = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;

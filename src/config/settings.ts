@@ -61,6 +61,8 @@ export function optional<V>(kind: Kind<V>, about: string, traits: Traits = {}): 
 }
 
 const reload = { reload: true };
+/** For what is waited for by a timer. */
+const wait = duration({ longestDays: 24 });
 const many = wholeNumber(1, 10_000_000);
 
 export const settings = {
@@ -94,7 +96,11 @@ export const settings = {
     readOnly: setting(flag, false, 'true: pulls go on, every change answers 503.', reload),
     keepFree: setting(room, '5% up to 2GiB', 'Uploads are refused (507) when less of the disk is free.'),
     keepFreeInodes: setting(share, '1%', 'Uploads are refused (507) when fewer inodes are free.'),
-    ballast: setting(size(), '64MiB', 'A file given up on a full disk, so that deletes and the collector have room to work.'),
+    ballast: setting(
+      size(),
+      '64MiB',
+      'A file given up on a full disk, so that deletes and the collector have room to work.',
+    ),
     blobSizeLimit: setting(size({ unlimited: true }), '100GiB', 'The largest blob that may be pushed.'),
     manifestSizeLimit: setting(size(), '4MiB', 'The largest manifest that may be pushed.'),
     sparseManifests: setting(
@@ -123,18 +129,18 @@ export const settings = {
   limits: {
     connections: setting(wholeNumber(1, 1_000_000), 2000, 'Connections at the same time.'),
     headerSize: setting(size(), '16KiB', 'All headers of a request together.'),
-    headersTimeout: setting(duration(), '15s', 'The time a client has to send its headers.'),
+    headersTimeout: setting(wait, '15s', 'The time a client has to send its headers.'),
     jsonBody: setting(size(), '256KiB', 'A JSON body that is not a manifest.'),
-    jsonBodyTimeout: setting(duration(), '30s', 'The time a client has to send a JSON body.'),
-    idleTimeout: setting(duration(), '120s', 'A connection on which nothing moves for so long is closed.'),
-    keepAlive: setting(duration(), '75s', 'A connection waits so long for its next request.'),
+    jsonBodyTimeout: setting(wait, '30s', 'The time a client has to send a JSON body.'),
+    idleTimeout: setting(wait, '120s', 'A connection on which nothing moves for so long is closed.'),
+    keepAlive: setting(wait, '75s', 'A connection waits so long for its next request.'),
     slowestTransfer: setting(rate, '1KiB/s', 'A transfer slower than this, averaged over 120 s, is ended.'),
     listWithoutN: setting(
       wholeNumber(1, 1_000_000),
       10_000,
       'Entries of a tag list or catalog asked for without ?n=.',
     ),
-    shutdown: setting(duration(), '60s', 'The time that requests in flight have to finish after SIGTERM.'),
+    shutdown: setting(wait, '60s', 'The time that requests in flight have to finish after SIGTERM.'),
   },
   metrics: {
     address: optional(

@@ -1,0 +1,23 @@
+// What a command has of the process around it. Commands get it handed in, so that main.ts alone touches the process.
+import type { Environment } from '../config/environment.ts';
+import type { ExitCode } from './exit-codes.ts';
+
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+export interface Surroundings {
+  readonly environment: Environment;
+  /** The folder that the command was called in. */
+  readonly folder: string;
+  readonly homeFolder: string;
+  readonly userId: number;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+export interface CommandContext extends Surroundings {
+  /** Sets what the process exits with when the command is over; 0 unless called. */
+  finish(code: ExitCode): void;
+}

@@ -1,0 +1,79 @@
+// How long a server lives: until a signal, a failed medium or a fault nobody caught; and what SIGHUP means to it.
+import type { Logger } from 'pino';
+import { type ExitCode, exitCodes } from './exit-codes.ts';
+import type { RunningServer } from './server.ts';
+
+/** npm forwards the SIGINT that a terminal already sent to the whole group: two within this time are one Ctrl-C. */
+const sameKeyPressMilliseconds = 500;
+
+/** Beyond limits.shutdown: for the database's last checkpoint. */
+const extraShutdownSeconds = 15;
+
+type End = { readonly signal: NodeJS.Signals } | { readonly error: unknown };
+
+export interface Lifetime {
+  /**
+   * Waits for the end of `server`, drains it and resolves with the exit code: 0 after a signal, 1 after a fault. A second
+   * signal, or a drain that takes much longer than `shutdownSeconds`, ends the process at once.
+   */
+  untilEnd(server: RunningServer, shutdownSeconds: number): Promise<ExitCode>;
+}
+
+/**
+ * Takes over the signals, from before the server starts: without that a SIGHUP while it starts would kill it. `reload` is
+ * called for each SIGHUP, one at a time. `flush` writes out the log.
+ */
+export function beginLifetime(log: Logger, flush: () => void, reload: () => Promise<void>): Lifetime {
+  const end = Promise.withResolvers<End>();
+  let first: number | undefined;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (first === undefined) {
+      first = performance.now();
+      end.resolve({ signal });
+    } else if (performance.now() - first > sameKeyPressMilliseconds) {
+      log.warn(`second ${signal}: ending at once; interrupted uploads can be resumed`);
+      flush();
+      process.exit(signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.failed);
+    }
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  process.on('uncaughtException', (error) => end.resolve({ error }));
+  let reloading = Promise.resolve();
+  process.on('SIGHUP', () => {
+    reloading = reloading
+      .then(reload)
+      .catch((err: unknown) => log.error({ err }, 'reload failed; all stays as it was'));
+  });
+  return {
+    async untilEnd(server, shutdownSeconds) {
+      server.fatal.then((error) => end.resolve({ error })).catch(() => undefined);
+      const reason = await end.promise;
+      if ('signal' in reason)
+        log.info(`${reason.signal}: finishing requests in flight, at most ${shutdownSeconds} s`);
+      else log.fatal({ err: reason.error }, 'Berth cannot go on and stops');
+      const closed = await closeInTime(server, log, shutdownSeconds + extraShutdownSeconds);
+      if (closed) log.info('stopped');
+      flush();
+      return closed && 'signal' in reason ? exitCodes.done : exitCodes.failed;
+    },
+  };
+}
+
+async function closeInTime(server: RunningServer, log: Logger, seconds: number): Promise<boolean> {
+  const deadline = Promise.withResolvers<false>();
+  const timer = setTimeout(() => {
+    log.error(`not stopped after ${seconds} s: ending at once`);
+    deadline.resolve(false);
+  }, seconds * 1000);
+  const closing = server.close().then(
+    () => true,
+    (err: unknown) => {
+      log.error({ err }, 'stopping failed');
+      return false;
+    },
+  );
+  const closed = await Promise.race([closing, deadline.promise]);
+  clearTimeout(timer);
+  return closed;
+}

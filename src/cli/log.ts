@@ -1,0 +1,66 @@
+// The log of a running server: pino JSON lines on stdout, or a form for people on a terminal.
+import pino, { type DestinationStream, type Logger } from 'pino';
+import pinoPretty from 'pino-pretty';
+import type { Config } from '../config/config.ts';
+import type { Surroundings } from './context.ts';
+
+export interface ServerLog {
+  readonly log: Logger;
+  /** Lets lines through; until then they wait, so that the first line of stdout is the start-up line. */
+  release(): void;
+  /** Writes out what is buffered; for the end of the process. */
+  flush(): void;
+}
+
+/** JSON lines are gathered to this many bytes or milliseconds: a write for each request would cost a third of a pull's time. */
+const gathered = { minLength: 4096, periodicFlush: 100 };
+
+/** Nothing that proves an identity may reach the log, whoever logs a request or its headers by mistake. */
+const redacted = ['authorization', 'cookie', 'set-cookie', 'token', 'password', 'secret'].flatMap((name) =>
+  [name, `*.${name}`, `*.*.${name}`].map((path) =>
+    path.replace('set-cookie', '["set-cookie"]').replace('.[', '['),
+  ),
+);
+
+export function openLog({ level, format }: Config['log'], { environment, stdout }: Surroundings): ServerLog {
+  const onTerminal = stdout.isTTY === true;
+  const pretty = format === 'pretty' || (format === 'auto' && onTerminal);
+  const lines = pino.destination({ dest: 1, sync: pretty, ...(pretty ? {} : gathered) });
+  const coloured = onTerminal && (environment.NO_COLOR ?? '') === '';
+  const target: DestinationStream = pretty ? prettyLines(lines, coloured) : lines;
+  let waiting: string[] | undefined = [];
+  const release = (): void => {
+    const held = waiting ?? [];
+    waiting = undefined;
+    for (const line of held) target.write(line);
+  };
+  const log = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: { paths: redacted, censor: '[redacted]' },
+    },
+    { write: (line: string) => (waiting === undefined ? target.write(line) : waiting.push(line)) },
+  );
+  const flush = (): void => {
+    release();
+    lines.flushSync();
+  };
+  return { log, release, flush };
+}
+
+function prettyLines(destination: DestinationStream, colorize: boolean): DestinationStream {
+  return pinoPretty({
+    destination: destination as never,
+    colorize,
+    translateTime: 'SYS:HH:MM:ss',
+    singleLine: true,
+    // A message may quote what a client sent, which must not steer the terminal.
+    messageFormat: (line, key) => escapeControls(String(line[key] ?? '')),
+  });
+}
+
+function escapeControls(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (control) => JSON.stringify(control).slice(1, -1));
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+// The process: what has to be so before anything else is loaded, then the command line. The only user of process.env.
+
+// The first Node that runs TypeScript without a flag. Older ones refuse the file before they get here, unless told to strip types.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 18)) {
+  process.stderr.write(
+    `Berth needs Node 22.18 or newer, and this is ${process.versions.node}. In a clone, npm start and npx berth bring the ` +
+      'right one with them.\n',
+  );
+  process.exit(2);
+}
+
+// libuv reads this at the first use of its pool. fsync, bcrypt and file reads share it: four threads are too few.
+process.env.UV_THREADPOOL_SIZE ??= '16';
+
+const { run } = await import('./cli/program.ts');
+const code = await run(process.argv.slice(2), {
+  environment: process.env,
+  folder: process.cwd(),
+  homeFolder: process.env.HOME ?? '/',
+  userId: process.getuid?.() ?? 0,
+  stdout: process.stdout,
+  stderr: process.stderr,
+});
+process.exit(code);
