@@ -35,7 +35,15 @@ test('a custom httpd image on Debian is pushed, pulled back and serves its page'
   await podman('import', '--quiet', await makeDebianArchive(), 'localhost/debian:1');
   await home.write('httpd/Containerfile', CONTAINERFILE);
   await home.write('httpd/index.html', PAGE);
-  await podman('build', '--isolation', 'chroot', '--tag', 'localhost/my-httpd', home.path('httpd'));
+  await podman(
+    'build',
+    '--isolation',
+    'chroot',
+    '--layers=false',
+    '--tag',
+    'localhost/my-httpd',
+    home.path('httpd'),
+  );
   await podman('tag', 'localhost/my-httpd', image);
   const built = (await podman('image', 'inspect', '--format', '{{.Id}}', image)).stdout;
   await podman('push', '--tls-verify=false', image);

@@ -93,7 +93,7 @@ export async function startBerth(t: Cleanup, options: BerthOptions = {}): Promis
 
 async function commandLine(dataFolder: string, options: BerthOptions): Promise<string[]> {
   const wrapper = options.wrapper ?? [];
-  if (process.env.BERTH_E2E_SERVER === 'docker-registry') {
+  if (process.env.E2E_SERVER === 'docker-registry') {
     return [...wrapper, ...(await dockerRegistryCommand(dataFolder, options.port))];
   }
   return [
