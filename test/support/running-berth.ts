@@ -51,7 +51,7 @@ export async function startBerth(t: Cleanup, options: BerthOptions = {}): Promis
   assert(program !== undefined);
   const child = spawn(program, args, {
     cwd: PROJECT,
-    env: { ...process.env, ...options.environment },
+    env: { ...withoutSettings(process.env), ...options.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: options.wrapper !== undefined,
   });
@@ -89,6 +89,11 @@ export async function startBerth(t: Cleanup, options: BerthOptions = {}): Promis
       return ended;
     },
   };
+}
+
+/** A setting in the shell of whoever runs the tests must not change what they test. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('BERTH_')));
 }
 
 async function commandLine(dataFolder: string, options: BerthOptions): Promise<string[]> {
