@@ -32,12 +32,12 @@ export class DamagedDatabaseError extends Error {
 }
 
 /**
- * The whole structure is checked at every start up to the first size, and after an unclean end up to the second: it costs
- * about a second per GiB in the page cache, and far more from a cold disk. Above it only what opening notices is noticed
- * here (a lost tail, a broken header); the scrub looks at the rest.
+ * The whole structure is checked at every start up to the first size, and after an unclean end up to the second. Measured:
+ * 5 s of processor time per GiB when the file is cached, three times that long when it is not. Above it only what opening
+ * notices is noticed here (a lost tail, a broken header); looking at the rest is a scrub's business.
  */
-const alwaysCheckedBytes = 64 * 1024 * 1024;
-const checkedAfterCrashBytes = 2 * 1024 * 1024 * 1024;
+const alwaysCheckedBytes = 16 * 1024 * 1024;
+const checkedAfterCrashBytes = 256 * 1024 * 1024;
 
 const partialSuffix = '.partial';
 

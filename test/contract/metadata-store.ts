@@ -1,0 +1,24 @@
+// The contract of MetadataStore as tests: whatever driver is behind it, each sentence here holds. One file per noun.
+import type { TestContext } from 'node:test';
+import type { MetadataStore } from '../../src/storage/metadata-store.ts';
+import type { ManualClock } from '../support/metadata.ts';
+import { describeBlobIndex } from './metadata-store-blobs.ts';
+import { describeManifestStore } from './metadata-store-manifests.ts';
+import { describeReferences } from './metadata-store-references.ts';
+import { describeRepositoryStore } from './metadata-store-repositories.ts';
+import { describeUploadIndex } from './metadata-store-uploads.ts';
+
+/** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
+export type OpenMetadataStore = (
+  t: TestContext,
+  options: { readonly clock: ManualClock },
+) => Promise<MetadataStore>;
+
+/** Runs the whole contract over the stores that `open` makes. */
+export function describeMetadataStore(name: string, open: OpenMetadataStore): void {
+  describeManifestStore(name, open);
+  describeReferences(name, open);
+  describeRepositoryStore(name, open);
+  describeBlobIndex(name, open);
+  describeUploadIndex(name, open);
+}
