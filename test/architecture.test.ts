@@ -2,7 +2,7 @@
 // Each test lists every offender, so that one run shows all there is to mend.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
@@ -304,7 +304,11 @@ describe('habits', () => {
     const files = listed.toString('utf8').split('\0');
     const offenders = files.filter((file) => {
       const path = join(root, file);
-      return file !== '' && existsSync(path) && papers.test(readFileSync(path, 'latin1'));
+      return (
+        file !== '' &&
+        statSync(path, { throwIfNoEntry: false })?.isFile() &&
+        papers.test(readFileSync(path, 'latin1'))
+      );
     });
     assertNone(offenders, 'these mention them');
   });

@@ -154,6 +154,7 @@ describe('Content-Range', () => {
       refusesChunk(header);
     }
     assert.equal(parseContentRange(undefined), undefined);
+    assert.deepEqual(parseContentRange('5-5'), { start: 5, end: 5 });
     assert.deepEqual(parseContentRange('0-9007199254740991'), { start: 0, end: Number.MAX_SAFE_INTEGER });
   });
 
