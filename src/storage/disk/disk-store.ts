@@ -32,7 +32,7 @@ export interface DiskStoreOptions {
 const readBudget = 48 * 1024 * 1024;
 const gatherBudget = 24 * 1024 * 1024;
 const smallestGather = 64 * 1024;
-const largestGather = 1024 * 1024;
+const largestGather = 512 * 1024;
 
 /** Opens the store. Throws what the file system says when the folder cannot be used. */
 export async function openDiskStore(options: DiskStoreOptions): Promise<BlobStore> {
