@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigurationError } from '../config/faults.ts';
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { listChangesForRestart } from '../config/reload.ts';
-
+import { sqliteVersion } from '../storage/sqlite/sqlite-version.ts';
 import { version } from '../version.ts';
 import { addConfigOptions, type ConfigOptions, sourcesOf } from './config-options.ts';
 import type { CommandContext } from './context.ts';
@@ -14,7 +14,6 @@ import { greetingLines, isNewFolder } from './greeting.ts';
 import { beginLifetime } from './lifetime.ts';
 import { openLog } from './log.ts';
 import { type RunningServer, startServer } from './server.ts';
-import { sqliteVersion } from './sqlite-version.ts';
 import { asStartFailure } from './start-failure.ts';
 
 const help = `
