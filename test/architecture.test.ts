@@ -82,6 +82,7 @@ function zoneOf(path: string): string {
 /** Who may import whom; every zone may import itself. Drivers are imported by those who construct them alone. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   oci: [],
+  'version.ts': [],
   storage: ['oci'],
   'storage/disk': ['storage', 'oci'],
   'storage/sqlite': ['storage', 'oci'],
@@ -90,10 +91,22 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ['storage', 'oci'],
   http: ['registry', 'auth', 'config', 'storage', 'oci'],
   'app.ts': ['http', 'registry', 'auth', 'config', 'storage', 'oci'],
-  cli: ['app.ts', 'http', 'registry', 'auth', 'config', 'storage', 'storage/disk', 'storage/sqlite', 'oci'],
+  cli: [
+    'app.ts',
+    'version.ts',
+    'http',
+    'registry',
+    'auth',
+    'config',
+    'storage',
+    'storage/disk',
+    'storage/sqlite',
+    'oci',
+  ],
   'main.ts': [
     'cli',
     'app.ts',
+    'version.ts',
     'http',
     'registry',
     'auth',
