@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 // The process: what has to be so before anything else is loaded, then the command line. The only user of process.env.
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 
 // The first Node that runs TypeScript without a flag. Older ones refuse the file before they get here, unless told to strip types.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -13,6 +15,11 @@ if (major < 22 || (major === 22 && minor < 18)) {
 
 // libuv reads this at the first use of its pool. fsync, bcrypt and file reads share it: four threads are too few.
 process.env.UV_THREADPOOL_SIZE ??= '16';
+
+// Keeps the stripped and compiled sources between starts: faster to start, and 40 MiB less to hold. Where the folder cannot be
+// written, Node goes on without. Not in the shared temporary folder, where another user could leave something to run.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, '../node_modules/.cache/compile');
+enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
 const { run } = await import('./cli/program.ts');
 const code = await run(process.argv.slice(2), {
