@@ -8,6 +8,8 @@ import { listSettings, type Section } from './settings.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+const prefix = 'BERTH_';
+
 /** BERTH_* variables that are no settings: the command line's own. */
 const otherVariables = ['BERTH_CONFIG', 'BERTH_REGISTRY', 'BERTH_TOKEN', 'BERTH_TOKEN_FILE'];
 
@@ -18,7 +20,7 @@ const serviceLinkValue = /^(tcp|udp|sctp):\/\//;
 /** The variable that sets the setting at a dotted path. */
 export function variableOf(path: string): string {
   const words = path.replaceAll('.', '_').replace(/([a-z0-9])([A-Z])/g, '$1_$2');
-  return `BERTH_${words.toUpperCase()}`;
+  return prefix + words.toUpperCase();
 }
 
 /** The entries of the BERTH_* variables. An empty variable counts as not set. Unknown ones are faults. */
@@ -49,7 +51,7 @@ export function readEnvironment(
     }
   }
   for (const [name, text] of Object.entries(environment)) {
-    if (!name.startsWith('BERTH_') || known.has(name) || isServiceLink(name, text)) continue;
+    if (!name.startsWith(prefix) || known.has(name) || isServiceLink(name, text)) continue;
     faults.push({ where: name, message: unknownVariableMessage(name, known) });
   }
   return { entries, faults };
@@ -75,12 +77,21 @@ function unknownVariableMessage(name: string, known: ReadonlySet<string>): strin
     return `only secrets are read from a file; set ${withoutFile} itself`;
   }
   const tail = name.slice('BERTH'.length);
-  const meant = [...known].find((one) => one.endsWith(tail)) ?? findClosest(name, known);
+  const meant = [...known].find((one) => one.endsWith(tail)) ?? findClosestVariable(name, known);
   const hint = meant === undefined ? '`berth config show` lists them all' : `did you mean ${meant}?`;
   return `unknown variable; ${hint}`;
 }
 
-const replacements: readonly (readonly [prefix: string, replacement: string])[] = [
+/** The common beginning says nothing about how near two names are. */
+function findClosestVariable(name: string, known: ReadonlySet<string>): string | undefined {
+  const near = findClosest(
+    name.slice(prefix.length),
+    [...known].map((one) => one.slice(prefix.length)),
+  );
+  return near === undefined ? undefined : prefix + near;
+}
+
+const replacements: readonly (readonly [beginning: string, ours: string])[] = [
   ['REGISTRY_HTTP_ADDR', 'BERTH_HTTP_ADDRESS and BERTH_HTTP_PORT'],
   ['REGISTRY_HTTP_HOST', 'BERTH_HTTP_PUBLIC_URL'],
   ['REGISTRY_HTTP_RELATIVEURLS', 'BERTH_HTTP_RELATIVE_URLS'],
@@ -107,7 +118,7 @@ export function listForeignVariables(environment: Environment): readonly string[
     .filter((name) => sectionsOfDistribution.test(name))
     .sort()
     .map((name) => {
-      const ours = replacements.find(([prefix]) => name.startsWith(prefix))?.[1];
+      const ours = replacements.find(([beginning]) => name.startsWith(beginning))?.[1];
       return ours === undefined
         ? `${name} is not read, and Berth has no setting like it`
         : `${name} is not read; Berth has ${ours}`;

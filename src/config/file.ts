@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import {
   type Document,
-  isAlias,
   isMap,
   isScalar,
   isSeq,
@@ -10,6 +9,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  visit,
 } from 'yaml';
 import { findClosest } from './closest.ts';
 import type { Entry } from './entry.ts';
@@ -20,7 +20,6 @@ import { isSetting, listSettings, type Section } from './settings.ts';
 const largestFileBytes = 1_048_576;
 
 interface Reading {
-  readonly document: Document;
   readonly whereOf: (node: unknown) => string;
   readonly entries: Entry[];
   readonly faults: Fault[];
@@ -62,16 +61,25 @@ export function parseConfigText(
   settings: Section,
 ): { entries: readonly Entry[]; faults: readonly Fault[] } {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false });
+  const document = parseYaml(text, lineCounter);
+  if (document === undefined)
+    return { entries: [], faults: [{ where: shownAs, message: 'it is nested too deeply' }] };
   const whereAt = (offset: number): string => `${shownAs}:${lineCounter.linePos(offset).line}`;
   const faults = [...document.errors, ...document.warnings].map((problem) => ({
     where: whereAt(problem.pos[0]),
     message: syntaxMessages[problem.code] ?? `not valid YAML: ${problem.message}`,
   }));
+  visit(document, {
+    Alias(_key, { source, range }) {
+      faults.push({
+        where: whereAt(range?.[0] ?? 0),
+        message: `*${source}: aliases are not read here; write the value out`,
+      });
+    },
+  });
   // After a fault of syntax the rest may have been read in a wrong way, so that its faults would mislead.
   if (faults.length > 0) return { entries: [], faults: withoutRepeats(faults) };
   const reading: Reading = {
-    document,
     whereOf: (node) => whereAt((node as Node | null)?.range?.[0] ?? 0),
     entries: [],
     faults: [],
@@ -79,6 +87,16 @@ export function parseConfigText(
   };
   readSection(document.contents, settings, '', shownAs, reading);
   return { entries: reading.entries, faults: reading.faults };
+}
+
+/** Undefined when the text is nested so deeply that the parser runs out of stack. */
+function parseYaml(text: string, lineCounter: LineCounter): Document | undefined {
+  try {
+    return parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 const syntaxMessages: Record<string, string> = {
@@ -92,17 +110,16 @@ function withoutRepeats(faults: readonly Fault[]): readonly Fault[] {
 }
 
 function readSection(
-  node: unknown,
+  map: unknown,
   section: Section,
   prefix: string,
   keyWhere: string,
   reading: Reading,
 ): void {
-  const map = isAlias(node) ? node.resolve(reading.document) : node;
   if (map === null || map === undefined || (isScalar(map) && map.value === null)) return;
   if (!isMap(map)) {
     const what = prefix === '' ? 'the file' : prefix.slice(0, -1);
-    const found = foundText(plainValue(map, reading.document));
+    const found = foundText(plainValue(map));
     const message = `${what}: found ${found}, allowed: a block with ${Object.keys(section).join(', ')}`;
     reading.faults.push({ where: keyWhere, message });
     return;
@@ -143,27 +160,28 @@ function readPair(
     readSection(pair.value, node, `${path}.`, where, reading);
     return;
   }
-  const value = isAlias(pair.value) ? pair.value.resolve(reading.document) : pair.value;
-  const written = plainValue(value, reading.document);
+  const { value } = pair;
+  const written = plainValue(value);
   // A key without a value is the default, as config/berth.yaml shows them.
   if (written === null || written === undefined) return;
   const itemsWhere = isSeq(value) ? value.items.map((item) => reading.whereOf(item)) : undefined;
   reading.entries.push({ path, written, where, ...(itemsWhere && { itemsWhere }) });
 }
 
-/** The plain value under a node; an alias is followed, and a fault of one (a loop, an expansion bomb) is an unusable value. */
-function plainValue(node: unknown, document: Document): unknown {
+/** The plain value of a node, one level deep: no setting has lists or blocks inside a list. */
+function plainValue(node: unknown): unknown {
   if (isScalar(node)) return node.value;
-  if (isSeq(node))
-    return node.items.map((item) => plainValue(isAlias(item) ? item.resolve(document) : item, document));
+  if (isSeq(node)) return node.items.map((item) => (isScalar(item) ? item.value : isSeq(item) ? [] : {}));
   return isMap(node) ? {} : node;
 }
 
 function unknownKeyMessage(name: string, section: Section, prefix: string, paths: readonly string[]): string {
   const siblings = Object.keys(section);
   const path = prefix + name;
-  if (paths.includes(path))
-    return `${path}: write it as blocks, not with dots (${path.split('.').join(': {')}: ...`;
+  if (paths.includes(path)) {
+    const names = path.split('.');
+    return `${path}: write it as blocks, not with dots: ${names.join(': {')}: ...${'}'.repeat(names.length - 1)}`;
+  }
   const near = findClosest(name, siblings);
   const meant = near === undefined ? findElsewhere(name, path, paths) : prefix + near;
   const hint = meant === undefined ? `known here: ${siblings.join(', ')}` : `did you mean ${meant}?`;
