@@ -3,7 +3,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { digestOf } from '../../src/oci/digest.ts';
 import { openDiskStore } from '../../src/storage/disk/disk-store.ts';
 
-const [, , task, folder = ''] = process.argv;
+const [, , task, folder = '', bytes = '1000'] = process.argv;
 const sizeLimit = 1 << 30;
 const store = await openDiskStore({
   folder,
@@ -37,7 +37,7 @@ if (task === 'append') {
   await store.close();
 } else if (task === 'again') {
   // The same upload once more after its sync failed.
-  const content = Buffer.alloc(1000, 1);
+  const content = Buffer.alloc(Number(bytes), 1);
   const upload = await store.beginUpload('again', 'sha256');
   await store.append(upload, Readable.from([content]), { sizeLimit }).catch((error) => {
     process.stdout.write(`refused ${error.name}\n`);

@@ -53,6 +53,14 @@ test('an upload whose content did not fit when it was synced is gone, and the st
   assert.deepEqual(await readdir(join(folder, 'uploads')), []);
 });
 
+test('a sync in the background of a long upload is not overlooked when it fails', async (t) => {
+  if (!canTrace(t)) return;
+  const bytes = 40 * 1024 * 1024;
+  const { output, afterOpen } = await trace(t, 'again', 'fdatasync:error=ENOSPC:when=1', bytes);
+  assert.match(output, /^open\n(?:refused (?:DiskFullError|UploadUnknownError)\n){2,3}$/);
+  assert.equal(afterOpen.fdatasync, 1, 'the only sync was the one in the background');
+});
+
 test('an error of a write stops the store, and the append is not acknowledged', async (t) => {
   if (!canTrace(t)) return;
   const { output } = await trace(t, 'again', 'pwrite64,pwritev:error=EIO:when=1');
@@ -130,11 +138,11 @@ interface Trace {
 }
 
 /** Runs disk-child.ts with one pool thread: `when=N` of a fault counts each system call on its own, and per thread. */
-async function trace(t: TestContext, task: string, fault?: string): Promise<Trace> {
+async function trace(t: TestContext, task: string, fault?: string, bytes = 1000): Promise<Trace> {
   const folder = await makeFolder(t, 'trace');
   const log = join(await makeFolder(t, 'trace-log'), 'calls');
   const inject = fault === undefined ? [] : ['-e', `inject=${fault}`];
-  const child = [process.execPath, join(import.meta.dirname, 'disk-child.ts'), task, folder];
+  const child = [process.execPath, join(import.meta.dirname, 'disk-child.ts'), task, folder, `${bytes}`];
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
   const traced = ['-f', '-o', log, '-e', 'trace=fsync,fdatasync,write,pwrite64,pwritev', ...inject, ...child];
   const { stdout } = await run('strace', traced, { env, timeout: 60_000 }).catch((error) => error);
