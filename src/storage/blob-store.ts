@@ -60,19 +60,25 @@ export interface BlobStore {
 
   /** Makes an empty upload. `algorithm` is what it is hashed with as it arrives; another one costs a second pass in commit. */
   beginUpload(id: string, algorithm: DigestAlgorithm): Promise<Upload>;
-  /** The size that counts: what an append that was acknowledged left behind, also after the process was killed. */
+  /**
+   * The size that counts: what an append that was acknowledged left behind, also after the process was killed. While an
+   * append is in progress, all that has arrived by now. undefined when there is no such upload.
+   */
   uploadSize(upload: Upload): Promise<number | undefined>;
   /**
    * Appends `body` at `offset` (default: at the end) and resolves with the new size once the bytes are in the file.
    * Throws UploadOffsetError when `offset` is not the size, UploadUnknownError when there is no such upload,
    * BodyTooLargeError past `sizeLimit` (the upload is then cut back to what it was), and whatever `body` fails with:
    * the bytes that arrived before that stay, so that a client can resume. Of two appends at once the newer ends the older
-   * (which throws UploadSupersededError), whose bytes stay too.
+   * (which throws UploadSupersededError), whose bytes stay too; a commit or an abort ends an append in the same way.
+   * An append that fails leaves the rest of `body` unread and paused: whether to read it off is the caller's decision.
    */
   append(upload: Upload, body: Readable, options: AppendOptions): Promise<Appended>;
   /**
    * Verifies the upload against `expected`, makes it durable under a location never used before, and ends the upload.
-   * After it resolves the blob survives a power cut. Throws DigestMismatchError (the upload stays until aborted).
+   * After it resolves the blob survives a power cut. Throws DigestMismatchError (the upload stays until aborted),
+   * UploadUnknownError when there is no such upload, and DiskFullError, after which the upload may be gone: content that
+   * could not be made durable is not tried again.
    */
   commit(upload: Upload, expected: Digest): Promise<{ readonly location: Location; readonly size: number }>;
   /** Forgets an upload and its bytes; nothing there is fine. */
