@@ -170,7 +170,7 @@ test('a staging file that changed behind the store’s back is hashed again', as
   await store.commit(upload, digestOf(Buffer.from('cont')));
 });
 
-test('more uploads than are remembered open, or at all, still go on where they were', async (t) => {
+test('more uploads than stay open while idle still go on where they were', async (t) => {
   const store = await openStore(t, await makeFolder(t, 'many'));
   const begun = await Promise.all(
     Array.from({ length: 300 }, (_, index) => store.beginUpload(`u${index}`, 'sha256')),
@@ -185,7 +185,7 @@ test('more uploads than are remembered open, or at all, still go on where they w
   assert.equal((await listed(store.list())).length, 300);
 });
 
-test('aborted reads and writes leave no descriptor open and no buffer lent', async (t) => {
+test('aborted reads and writes leave no descriptor open', async (t) => {
   const store = await openStore(t, await makeFolder(t, 'leaks'));
   const location = await storeBlob(store, 'blob', Buffer.alloc(4_000_000, 1));
   const before = await openDescriptors();
