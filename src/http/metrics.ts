@@ -106,7 +106,10 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Pr
   const queued = gauge('berth_database_queued', 'Changes waiting for a commit');
   const free = gauge('berth_disk_free_bytes', 'Free bytes under the blob store');
   return async () => {
-    const [totals, space] = await Promise.all([registry.metadata.repositories.totals(), registry.store.space()]);
+    const [totals, space] = await Promise.all([
+      registry.metadata.repositories.totals(),
+      registry.store.space(),
+    ]);
     repositories.set(totals.repositories);
     manifests.set(totals.manifests);
     tags.set(totals.tags);

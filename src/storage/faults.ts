@@ -27,6 +27,7 @@ export function asFault(error: unknown): unknown {
   if (typeof code !== 'string') return error;
   const message = (error as Error).message;
   if (fullCodes.has(code)) return new DiskFullError(message, { cause: error });
-  if (failedCodes.has(code) || code.startsWith('SQLITE_IOERR')) return new MediumFailedError(message, { cause: error });
+  if (failedCodes.has(code) || code.startsWith('SQLITE_IOERR'))
+    return new MediumFailedError(message, { cause: error });
   return error;
 }

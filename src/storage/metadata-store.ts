@@ -61,7 +61,11 @@ export interface RepositoryStore {
   /** Live repositories with at least one manifest, in bytewise order of name, beginning after `after`. */
   list(options: { readonly after?: string; readonly limit: number }): Promise<Page<Repository>>;
   /** Live repositories with a manifest whose name or description contains `term` (case-insensitive), in order of name. */
-  search(options: { readonly term: string; readonly after?: string; readonly limit: number }): Promise<Page<Repository>>;
+  search(options: {
+    readonly term: string;
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<Page<Repository>>;
   /** Totals for metrics. Counting may take milliseconds: not for a hot path. */
   totals(): Promise<RepositoryTotals>;
 }
