@@ -101,6 +101,11 @@ export class Ledger {
     this.#uploads.delete(upload);
   }
 
+  /** The uploads in progress need not survive: what a PATCH acknowledges survives a process, not a power cut. */
+  forgetUploads(): void {
+    this.#uploads.clear();
+  }
+
   /**
    * Asks the server for everything touched since the last check and for `others` more things (all of them: Infinity),
    * and finishes the uploads that were open. What was unsure is certain afterwards. Throws with every broken promise.

@@ -1,0 +1,182 @@
+// A full disk: pulls and deletes go on, pushes are refused with a reason, and all is well once there is room again.
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { makeFolder } from '../support/cleanup.ts';
+import { mountMemory, resizeMemory } from '../support/file-systems.ts';
+import { sha256 } from '../support/images.ts';
+import { skipWithout } from '../support/programs.ts';
+import { makeContent } from '../support/pusher.ts';
+import { type RunningBerth, startBerth } from '../support/running-berth.ts';
+import { until } from '../support/slow-upload.ts';
+
+const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
+const skip = skipWithout('root', 'mount');
+
+interface Case {
+  readonly name: string;
+  readonly disk: string;
+  readonly larger: string;
+  readonly layerBytes: number;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+const CASES: readonly Case[] = [
+  {
+    name: 'a disk without the room that storage.keepFree asks for',
+    disk: 'size=48m',
+    larger: 'size=96m',
+    layerBytes: 3_000_000,
+    environment: { BERTH_STORAGE_BALLAST: '4MiB', BERTH_STORAGE_KEEP_FREE: '8MiB' },
+  },
+  {
+    name: 'a disk that is full to the last byte',
+    disk: 'size=48m',
+    larger: 'size=96m',
+    layerBytes: 3_000_000,
+    environment: { BERTH_STORAGE_BALLAST: '4MiB', BERTH_STORAGE_KEEP_FREE: '1KiB' },
+  },
+  {
+    name: 'a disk without inodes',
+    disk: 'size=64m,nr_inodes=400',
+    larger: 'size=64m,nr_inodes=800',
+    layerBytes: 2000,
+    environment: { BERTH_STORAGE_BALLAST: '4MiB', BERTH_STORAGE_KEEP_FREE_INODES: '5%' },
+  },
+];
+
+for (const { name, disk, larger, layerBytes, environment } of CASES) {
+  test(`${name} refuses pushes, serves pulls and deletes, and recovers`, { skip }, async (t) => {
+    const folder = join(await makeFolder(t, 'full'), 'disk');
+    await mountMemory(t, disk, folder);
+    const berth = await startBerth(t, { dataFolder: join(folder, 'store'), environment });
+    const pushed = await pushUntilRefused(berth, layerBytes);
+    assert.ok(pushed.length > 2, `only ${pushed.length} images fitted`);
+    if (environment.BERTH_STORAGE_KEEP_FREE === '1KiB') await fillUp(folder);
+
+    await t.test('another push is refused with 507 UNAVAILABLE, in every form', async () => {
+      const content = makeContent('one more', layerBytes * 2);
+      const whole = await fetch(`${berth.url}/v2/full/app/blobs/uploads/?digest=${sha256(content)}`, {
+        method: 'POST',
+        body: content,
+      });
+      await assertRefused(whole);
+      const absent = await fetch(`${berth.url}/v2/full/app/blobs/${sha256(content)}`, { method: 'HEAD' });
+      assert.equal(absent.status, 404);
+    });
+
+    await t.test('/readyz stays 200 and says that writes are refused', async () => {
+      await until('/readyz says so', async () => {
+        const ready = await fetch(`${berth.url}/readyz`);
+        assert.equal(ready.status, 200);
+        const { writes } = (await ready.json()) as { writes: string };
+        return writes === 'refused, disk';
+      });
+    });
+
+    await t.test('everything that was acknowledged is pulled with the right bytes', async () => {
+      for (const image of pushed) await assertPullable(berth, image);
+    });
+
+    await t.test('tags and manifests are deleted', async () => {
+      const [first, second] = pushed;
+      assert(first !== undefined && second !== undefined);
+      assert.equal(await remove(berth, first.tag), 202);
+      assert.equal(await remove(berth, second.digest), 202);
+      const gone = await fetch(`${berth.url}/v2/full/app/manifests/${second.digest}`);
+      assert.equal(gone.status, 404);
+    });
+
+    await t.test('with room again pushes are accepted without a restart', async () => {
+      await resizeMemory(larger, folder);
+      await until('the server notices', async () => {
+        const ready = (await (await fetch(`${berth.url}/readyz`)).json()) as { writes: string };
+        return ready.writes === 'accepted';
+      });
+      const image = await push(berth, 'again', layerBytes);
+      assert(!(image instanceof Response), 'the push is still refused');
+      await assertPullable(berth, image);
+    });
+
+    assert.deepEqual(await berth.end('SIGTERM'), { code: 0, signal: undefined });
+    const again = await startBerth(t, { dataFolder: join(folder, 'store'), environment });
+    for (const image of pushed.slice(2)) await assertPullable(again, image);
+  });
+}
+
+interface Image {
+  readonly tag: string;
+  readonly digest: string;
+  readonly layer: string;
+}
+
+async function pushUntilRefused(berth: RunningBerth, layerBytes: number): Promise<Image[]> {
+  const pushed: Image[] = [];
+  for (;;) {
+    const image = await push(berth, `t${pushed.length}`, layerBytes);
+    if (image instanceof Response) {
+      await assertRefused(image);
+      return pushed;
+    }
+    pushed.push(image);
+  }
+}
+
+/** Pushes an image; gives the answer that refused it, if one did. */
+async function push(berth: RunningBerth, tag: string, layerBytes: number): Promise<Image | Response> {
+  const blobs = [Buffer.from(JSON.stringify({ tag })), makeContent(tag, layerBytes)];
+  for (const content of blobs) {
+    const answer = await fetch(`${berth.url}/v2/full/app/blobs/uploads/?digest=${sha256(content)}`, {
+      method: 'POST',
+      body: content,
+    });
+    if (answer.status !== 201) return answer;
+  }
+  const [config, layer] = blobs.map((content) => ({ digest: sha256(content), size: content.length }));
+  const body = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MANIFEST_TYPE,
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
+    layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', ...layer }],
+  });
+  const answer = await fetch(`${berth.url}/v2/full/app/manifests/${tag}`, {
+    method: 'PUT',
+    headers: { 'content-type': MANIFEST_TYPE },
+    body,
+  });
+  return answer.status === 201 ? { tag, digest: sha256(body), layer: layer?.digest ?? '' } : answer;
+}
+
+async function assertRefused(answer: Response): Promise<void> {
+  const text = await answer.text();
+  assert.equal(answer.status, 507, text);
+  assert.equal(JSON.parse(text).errors[0].code, 'UNAVAILABLE');
+}
+
+async function assertPullable(berth: RunningBerth, image: Image): Promise<void> {
+  for (const path of [`manifests/${image.digest}`, `blobs/${image.layer}`]) {
+    const answer = await fetch(`${berth.url}/v2/full/app/${path}`);
+    assert.equal(answer.status, 200, `${path} of ${image.tag}`);
+    assert.equal(`${path.split('/')[0]}/${sha256(Buffer.from(await answer.arrayBuffer()))}`, path);
+  }
+}
+
+async function remove(berth: RunningBerth, reference: string): Promise<number> {
+  const answer = await fetch(`${berth.url}/v2/full/app/manifests/${reference}`, { method: 'DELETE' });
+  await answer.body?.cancel();
+  return answer.status;
+}
+
+/** Takes what room is left, as another program on the same disk would. */
+async function fillUp(folder: string): Promise<void> {
+  for (const size of [2 ** 20, 2 ** 12]) {
+    for (let index = 0; ; index += 1) {
+      try {
+        await writeFile(join(folder, `filler-${size}-${index}`), Buffer.alloc(size));
+      } catch {
+        break;
+      }
+    }
+  }
+}
