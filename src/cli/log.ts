@@ -15,11 +15,12 @@ export interface ServerLog {
 /** JSON lines are gathered to this many bytes or milliseconds: a write for each request would cost a third of a pull's time. */
 const gathered = { minLength: 4096, periodicFlush: 100 };
 
-/** Nothing that proves an identity may reach the log, whoever logs a request or its headers by mistake. */
-const redacted = ['authorization', 'cookie', 'set-cookie', 'token', 'password', 'secret'].flatMap((name) =>
-  [name, `*.${name}`, `*.*.${name}`].map((path) =>
-    path.replace('set-cookie', '["set-cookie"]').replace('.[', '['),
-  ),
+/**
+ * Nothing that proves an identity may reach the log, should somebody log headers by mistake: request lines are composed of
+ * chosen fields (http/observe.ts). Full paths only: a wildcard is looked for in every line, and cost a tenth of a pull.
+ */
+const redacted = ['', 'headers.', 'req.headers.'].flatMap((prefix) =>
+  ['authorization', 'cookie', 'token', 'password', 'secret'].map((name) => prefix + name),
 );
 
 export function openLog({ level, format }: Config['log'], { environment, stdout }: Surroundings): ServerLog {

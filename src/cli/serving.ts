@@ -1,0 +1,79 @@
+// What `berth serve` does: a server in the foreground, from its configuration to the signal that ends it.
+import type { Logger } from 'pino';
+import { checkStartable } from '../config/combinations.ts';
+import type { Config } from '../config/config.ts';
+import { ConfigurationError } from '../config/faults.ts';
+import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts';
+import { listChangesForRestart } from '../config/reload.ts';
+import { sqliteVersion } from '../storage/sqlite/sqlite-version.ts';
+import { version } from '../version.ts';
+import type { CommandContext } from './context.ts';
+import { greetingLines, isNewFolder } from './greeting.ts';
+import { beginLifetime } from './lifetime.ts';
+import { openLog } from './log.ts';
+import { type RunningServer, startServer } from './server.ts';
+import { asStartFailure } from './start-failure.ts';
+
+/** Runs a server until it is told to stop. Throws ConfigurationError, or CommandError when it cannot start. */
+export async function serve(sources: ConfigSources, context: CommandContext): Promise<void> {
+  const loaded = loadStartable(sources);
+  // Files are for this user alone, whatever the shell's umask; the stores need not think of it.
+  process.umask(0o077);
+  const { config } = loaded;
+  const { log, release, flush } = openLog(config.log, context);
+  let server: RunningServer | undefined;
+  const lifetime = beginLifetime(log, flush, () => reload(sources, config, server, log));
+  const isNew = await isNewFolder(config.data);
+  try {
+    server = await startServer({ config, log, version });
+  } catch (error) {
+    flush();
+    throw asStartFailure(error, config, context.userId);
+  }
+  const lines = await greetingLines({
+    config,
+    version,
+    sqliteVersion: sqliteVersion(),
+    url: server.url,
+    port: server.port,
+    isNew,
+    onTerminal: context.stdout.isTTY === true,
+    portByFlag: loaded.sources.get('http.port') === '--port',
+    notes: loaded.notes,
+  });
+  context.stdout.write(`${lines.join('\n')}\n`);
+  release();
+  context.finish(await lifetime.untilEnd(server, config.limits.shutdown));
+}
+
+/** The configuration, if a server can run with it. Throws ConfigurationError. */
+function loadStartable(sources: ConfigSources): LoadedConfig {
+  const loaded = loadConfig(sources);
+  const faults = checkStartable(loaded.config, (path) => loaded.sources.get(path) ?? path);
+  if (faults.length > 0) throw new ConfigurationError(faults);
+  return loaded;
+}
+
+/** SIGHUP: takes over what can be, says what cannot, and changes nothing when the new configuration has a fault. */
+async function reload(
+  sources: ConfigSources,
+  running: Config,
+  server: RunningServer | undefined,
+  log: Logger,
+): Promise<void> {
+  if (server === undefined) return;
+  let config: Config;
+  try {
+    config = loadStartable(sources).config;
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    log.error({ faults: error.faults }, 'SIGHUP: the configuration has faults; all stays as it was');
+    return;
+  }
+  await server.reload(config);
+  log.level = config.log.level;
+  const restart = listChangesForRestart(running, config);
+  if (restart.length > 0)
+    log.warn({ settings: restart }, 'SIGHUP: these settings change with the next start');
+  log.info('SIGHUP: the configuration and the TLS files were read again');
+}

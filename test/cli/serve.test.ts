@@ -1,0 +1,262 @@
+// `berth serve` as a process: what it prints, how it ends, and what it says when it cannot start.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
+
+const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string };
+const listening = /^Berth \S+ listening on (http:\/\/127\.0\.0\.1:(\d+)) data (\S+) access open\n/;
+
+describe('a server that starts', () => {
+  test('names itself, its address, its folder and its mode in the first line, in every log format', async (t) => {
+    for (const format of ['json', 'pretty', 'auto']) {
+      const environment = { BERTH_LOG_FORMAT: format, BERTH_LOG_LEVEL: 'trace' };
+      const serve = await startCommand(t, ['serve', '--port', '0'], { environment });
+      const [, url = '', port, data] = await serve.untilPrinted(listening);
+      assert.equal(data, join(serve.folder, 'data'));
+      assert.notEqual(port, '0');
+      assert.equal((await fetch(`${url}/v2/`)).status, 200);
+      const { code, stdout } = await serve.end();
+      assert.equal(code, 0);
+      assert.ok(stdout.startsWith(`Berth ${version} listening on ${url} data ${data} access open\n`));
+    }
+  });
+
+  test('says what is in its folder, who may use it, and nothing to try when nobody reads along', async (t) => {
+    const serve = await startCommand(t, ['serve', '--port', '0']);
+    await serve.untilPrinted(/everybody else is refused\n/);
+    const { stdout } = await serve.end();
+    const [, data, access, ...log] = stdout.trimEnd().split('\n');
+    assert.match(data ?? '', /^ {2}data {7}new; [\d.]+ [KMGT]iB free \(node [\d.]+, sqlite [\d.]+\)$/);
+    assert.equal(
+      access,
+      '  access     open: anyone on this machine may push and pull; everybody else is refused',
+    );
+    for (const line of log) assert.equal(typeof JSON.parse(line).msg, 'string');
+    const again = await startCommand(t, ['serve', '--port', '0'], { folder: serve.folder });
+    await again.untilPrinted(/^ {2}data {7}found; /m);
+  });
+
+  test('tells a person on a terminal what to try', { skip: missing('script') }, async (t) => {
+    const command = `${process.execPath} ${project}/src/main.ts serve --port 0`;
+    const program = ['script', '-qec', command, '/dev/null'];
+    const serve = await startCommand(t, [], { program, environment: { NO_COLOR: '1' } });
+    const [, port] = await serve.untilPrinted(
+      / {2}try {8}podman push --tls-verify=false alpine localhost:(\d+)\/alpine\r?\n/,
+    );
+    const [last] = await serve.untilPrinted(/ {2}or {9}npx berth setup podman.*once, then no flag is needed/);
+    assert.ok(last.includes(`npx berth setup podman --registry localhost:${port} --write`));
+    const { stdout } = await serve.end();
+    // The escape sequences of colours begin with ESC [; NO_COLOR asks for none.
+    assert.ok(!stdout.includes('\u001b['));
+  });
+
+  test('mentions variables of distribution that it does not read', async (t) => {
+    const environment = { REGISTRY_HTTP_ADDR: ':5000' };
+    const serve = await startCommand(t, ['serve', '--port', '0'], { environment });
+    await serve.untilPrinted(
+      /^ {2}note {7}REGISTRY_HTTP_ADDR is not read; Berth has BERTH_HTTP_ADDRESS and BERTH_HTTP_PORT$/m,
+    );
+  });
+
+  test('makes its folder for its own user alone', async (t) => {
+    const serve = await startCommand(t, ['serve', '--port', '0', '--data', 'deep/store']);
+    await serve.untilPrinted(listening);
+    const { stdout } = await runCommand(t, ['-c', '%a', join(serve.folder, 'deep/store')], {
+      program: ['stat'],
+    });
+    assert.equal(stdout.trim(), '700');
+  });
+});
+
+describe('a server that is told to stop', () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`ends with 0 after ${signal}, also through npm start`, async (t) => {
+      const direct = await startCommand(t, ['serve', '--port', '0']);
+      await direct.untilPrinted(listening);
+      const ended = await direct.end(signal);
+      assert.deepEqual([ended.code, ended.signal], [0, null]);
+      const data = await makeTestFolder(t);
+      const program = ['npm', 'start', '--', '--port', '0', '--data', join(data, 'store')];
+      const npm = await startCommand(t, [], { program, folder: project });
+      await npm.untilPrinted(/listening on/);
+      assert.equal((await npm.end(signal)).code, 0);
+    });
+  }
+
+  test('finishes a request in flight first, and a second signal does not wait for it', async (t) => {
+    for (const insist of [false, true]) {
+      const serve = await startCommand(t, ['serve', '--port', '0']);
+      const [, url = ''] = await serve.untilPrinted(listening);
+      const { location, body, send } = await beginUpload(url);
+      serve.child.kill('SIGTERM');
+      await serve.untilPrinted(/SIGTERM: finishing requests in flight, at most 60 s/);
+      if (insist) {
+        await new Promise((resolve) => setTimeout(resolve, 600));
+        serve.child.kill('SIGTERM');
+        assert.equal((await serve.ended).code, 1);
+        await assert.rejects(body);
+      } else {
+        send();
+        assert.equal((await body).status, 202, location);
+        assert.equal((await serve.ended).code, 0);
+      }
+    }
+  });
+
+  test('reads its configuration again on SIGHUP, keeps the old one when the new has a fault, and lives on', async (t) => {
+    const folder = await makeTestFolder(t);
+    const file = join(folder, 'berth.yaml');
+    await writeFile(file, 'log: {level: info}\n');
+    const serve = await startCommand(t, ['serve', '--port', '0'], { folder });
+    const [, url = ''] = await serve.untilPrinted(listening);
+    await writeFile(file, 'log: {levle: warn}\nhttp: {port: x}\n');
+    serve.child.kill('SIGHUP');
+    await serve.untilPrinted(/SIGHUP: the configuration has faults; all stays as it was/);
+    await writeFile(file, 'data: elsewhere\nstorage: {readOnly: true}\n');
+    serve.child.kill('SIGHUP');
+    await serve.untilPrinted(
+      /"settings":\["data"\],"msg":"SIGHUP: these settings change with the next start"/,
+    );
+    await serve.untilPrinted(/SIGHUP: the configuration and the TLS files were read again/);
+    const refused = await fetch(`${url}/v2/some/name/blobs/uploads/`, { method: 'POST' });
+    assert.equal(refused.status, 503);
+    assert.equal((await serve.end()).code, 0);
+  });
+});
+
+describe('a server that cannot start', () => {
+  test('names the port that is taken, and the next one', async (t) => {
+    const other = createServer().listen(0, '127.0.0.1');
+    t.after(() => other.close());
+    await new Promise((resolve) => other.once('listening', resolve));
+    const { port } = other.address() as { port: number };
+    const { code, stdout, stderr } = await runCommand(t, ['serve', '--port', String(port)]);
+    assert.equal(
+      stderr,
+      `berth: port ${port} is in use by another program. Start with: npm start -- --port ${port + 1}\n`,
+    );
+    assert.deepEqual([code, stdout], [1, '']);
+  });
+
+  test('names the process that has the folder', async (t) => {
+    const first = await startCommand(t, ['serve', '--port', '0']);
+    await first.untilPrinted(listening);
+    const { code, stderr } = await runCommand(t, ['serve', '--port', '0'], { folder: first.folder });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      new RegExp(`^berth: the data folder ${first.folder}/data is in use by process ${first.child.pid}: `),
+    );
+  });
+
+  test('says whose folder it is not', async (t) => {
+    const folder = await makeTestFolder(t);
+    await mkdir(join(folder, 'closed'), { mode: 0o500 });
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) await chmod(folder, 0o755);
+    const uid = isRoot ? 65_534 : undefined;
+    const options = uid === undefined ? { folder } : { folder, uid };
+    const { code, stderr } = await runCommand(t, ['serve', '--port', '0', '--data', 'closed/store'], options);
+    assert.equal(code, 1);
+    assert.equal(
+      stderr,
+      `berth: the data folder ${folder}/closed/store cannot be used: user ${uid ?? process.getuid?.()} may not write there. Give the folder to this user (chown), or choose another with --data\n`,
+    );
+    await writeFile(join(folder, 'file'), '');
+    const onFile = await runCommand(t, ['serve', '--port', '0', '--data', 'file'], { folder });
+    assert.equal(onFile.code, 1);
+    assert.match(
+      onFile.stderr,
+      /cannot be used: it, or a part of its path, is a file\. Choose another with --data/,
+    );
+  });
+
+  test('says that an address is not of this machine, and that TLS files are not there or no TLS files', async (t) => {
+    const environment = { BERTH_ACCESS_MODE: 'open', BERTH_ACCESS_OPEN_ON_NETWORK: 'true' };
+    const elsewhere = await runCommand(t, ['serve', '--port', '0', '--address', '192.0.2.7'], {
+      environment,
+    });
+    assert.equal(elsewhere.code, 2);
+    assert.match(elsewhere.stderr, /^berth: http\.address: 192\.0\.2\.7 is not an address of this machine\./);
+    const folder = await makeTestFolder(t);
+    await writeFile(join(folder, 'berth.yaml'), 'http: {tls: {certificate: a.crt, key: a.key}}\n');
+    await writeFile(join(folder, 'a.key'), 'no key');
+    const absent = await runCommand(t, ['serve', '--port', '0'], { folder });
+    assert.equal(absent.code, 2);
+    assert.equal(
+      absent.stderr,
+      `berth: http.tls.certificate ${folder}/a.crt cannot be read: there is no such file\n`,
+    );
+    await writeFile(join(folder, 'a.crt'), 'no certificate');
+    const unusable = await runCommand(t, ['serve', '--port', '0'], { folder });
+    assert.equal(unusable.code, 2);
+    assert.match(unusable.stderr, /^berth: the TLS files are not a certificate and its key in PEM form/);
+  });
+
+  test('refuses mode token, and being open to the network by accident', async (t) => {
+    const token = await runCommand(t, ['serve'], { environment: { BERTH_ACCESS_MODE: 'token' } });
+    assert.equal(token.code, 2);
+    assert.match(
+      token.stderr,
+      /BERTH_ACCESS_MODE: access\.mode token cannot be served\. Sign-in comes with access control/,
+    );
+    const open = await runCommand(t, ['serve', '--open', '--address', '0.0.0.0', '--port', '0']);
+    assert.equal(open.code, 2);
+    assert.match(
+      open.stderr,
+      /--address: access\.mode open is for this machine only, but http\.address 0\.0\.0\.0/,
+    );
+  });
+
+  test('reports all faults of the configuration at once', async (t) => {
+    const folder = await makeTestFolder(t);
+    await writeFile(join(folder, 'mine.yaml'), 'http:\n  prot: 1\nlog:\n  level: loud\n');
+    const { code, stdout, stderr } = await runCommand(t, ['serve', '--config', 'mine.yaml', '--port', 'x'], {
+      folder,
+    });
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.equal(
+      stderr,
+      [
+        'berth: the configuration has 3 faults; nothing was started',
+        '  mine.yaml:2: unknown setting http.prot; did you mean http.port?',
+        '  mine.yaml:4: log.level: found "loud", allowed: one of trace, debug, info, warn, error',
+        '  --port: http.port: found "x", allowed: a whole number from 0 to 65535',
+        '',
+      ].join('\n'),
+    );
+  });
+});
+
+/** A PATCH whose body stays open until `send`. */
+async function beginUpload(
+  url: string,
+): Promise<{ location: string; body: Promise<Response>; send: () => void }> {
+  const started = await fetch(`${url}/v2/some/name/blobs/uploads/`, { method: 'POST' });
+  const location = started.headers.get('location') ?? '';
+  let send = () => {};
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(Buffer.from('the first half, '));
+      send = () => {
+        controller.enqueue(Buffer.from('and the second'));
+        controller.close();
+      };
+    },
+  });
+  const init = { method: 'PATCH', body: stream, duplex: 'half' } as RequestInit;
+  const body = fetch(new URL(location, url), init);
+  body.catch(() => undefined);
+  // The request has to be under way before the server is told to stop.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  return { location, body, send: () => send() };
+}
+
+/** Why a test cannot run here, if it cannot. */
+function missing(program: string): string | false {
+  return spawnSync(program, ['--version']).error === undefined ? false : `${program} is not installed`;
+}
