@@ -17,7 +17,7 @@ const gathered = { minLength: 4096, periodicFlush: 100 };
 
 /**
  * Nothing that proves an identity may reach the log, should somebody log headers by mistake: request lines are composed of
- * chosen fields (http/observe.ts). Full paths only: a wildcard is looked for in every line, and cost a tenth of a pull.
+ * chosen fields (http/observe.ts). Full paths only: a wildcard is looked for in every line, which is several per cent of a pull.
  */
 const redacted = ['', 'headers.', 'req.headers.'].flatMap((prefix) =>
   ['authorization', 'cookie', 'token', 'password', 'secret'].map((name) => prefix + name),
