@@ -95,6 +95,8 @@ export interface ManifestToStore {
   readonly kind: 'image' | 'index' | 'artifact';
   /** Blobs that must be linked in the repository: config and layers, without foreign ones. No duplicates. */
   readonly blobs: readonly Digest[];
+  /** Layers that need not be here (foreign, non-distributable), but are kept where a client pushed them. */
+  readonly foreignBlobs?: readonly Digest[];
   /** Children of an index: each a manifest of the repository, or (BuildKit cache) a linked blob. No duplicates. */
   readonly children: readonly Digest[];
   readonly subject: Digest | undefined;

@@ -152,6 +152,25 @@ describe('manifests', () => {
     assert.equal((await fetch(`${url}/v2/acme/web/manifests/t0`)).status, 404);
   });
 
+  it('keep a foreign layer that was pushed, and do without one that was not', async (t) => {
+    const { url } = await startRegistry(t);
+    const pushed = await pushBlob(url, 'acme/web', 'a foreign layer');
+    const foreign = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: ociManifest,
+      config: {
+        mediaType: 'application/vnd.oci.image.config.v1+json',
+        digest: await pushBlob(url, 'acme/web', '{}'),
+        size: 2,
+      },
+      layers: [pushed, sha256('elsewhere')].map((digest) => ({ mediaType: foreign, digest, size: 15 })),
+    };
+    assert.equal((await putManifest(url, 'acme/web', 'v1', manifest)).status, 201);
+    const held = await fetch(`${url}/v2/acme/web/blobs/${pushed}`, { method: 'DELETE' });
+    assert.equal(held.status, 405);
+  });
+
   it('lose one tag alone when a tag is deleted', async (t) => {
     const { url } = await startRegistry(t);
     const { digest } = await pushImage(url, 'acme/web', 'v1');

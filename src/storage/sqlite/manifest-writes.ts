@@ -27,7 +27,7 @@ export const sql = {
   setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`,
   dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
-  tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY name',
+  tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
   dropTagsOfManifest: 'DELETE FROM tag WHERE manifest_id = ?',
   addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
   parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
@@ -84,6 +84,10 @@ export function makeManifestWrites(db: Connection, shared: SharedWrites, keep: K
       else refused.push(digest);
     };
     for (const digest of manifest.blobs) resolve(digest, 'blob');
+    for (const digest of manifest.foreignBlobs ?? []) {
+      const linked = repository && shared.findLinked(repository.id, digest);
+      if (linked !== undefined) blobs.push(linked.blobId);
+    }
     for (const digest of manifest.children) {
       const child = repository && findManifest(repository.id, digest);
       if (child !== undefined) children.push(child.id);
