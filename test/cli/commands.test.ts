@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { run } from '../../src/cli/program.ts';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
 
-describe('wrong usage ends with 2 and says what was probably meant', () => {
+describe('wrong usage ends with 2 and says what was probably meant', { concurrency: 3 }, () => {
   const table: readonly (readonly [args: string, message: string])[] = [
     ['serve 5001', 'berth: unknown argument "5001"; did you mean --port 5001?'],
     ['serve prot', 'berth: unknown argument "prot"; did you mean --port?'],
@@ -89,7 +89,7 @@ describe('berth version', () => {
   });
 });
 
-describe('berth config', () => {
+describe('berth config', { concurrency: 3 }, () => {
   test('show tells each value and where it comes from', async (t) => {
     const folder = await makeTestFolder(t);
     await writeFile(join(folder, 'berth.yaml'), '\nlog: {level: warn}\n');
@@ -148,7 +148,7 @@ describe('berth config', () => {
   });
 });
 
-describe('berth status', () => {
+describe('berth status', { concurrency: 3 }, () => {
   test('--health says by its exit code alone whether the server is ready', async (t) => {
     const serve = await startCommand(t, ['serve', '--port', '0']);
     const [, port = ''] = await serve.untilPrinted(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
@@ -168,7 +168,7 @@ describe('berth status', () => {
   });
 });
 
-describe('berth setup', () => {
+describe('berth setup', { concurrency: 3 }, () => {
   test('podman --write puts the file where podman looks, for this registry only', async (t) => {
     const folder = await makeTestFolder(t);
     const file = join(folder, '.config/containers/registries.conf.d/berth-localhost-5055.conf');

@@ -10,7 +10,7 @@ import { makeTestFolder, project, runCommand, startCommand } from '../support/be
 const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string };
 const listening = /^Berth \S+ listening on (http:\/\/127\.0\.0\.1:(\d+)) data (\S+) access open\n/;
 
-describe('a server that starts', () => {
+describe('a server that starts', { concurrency: 3 }, () => {
   test('names itself, its address, its folder and its mode in the first line, in every log format', async (t) => {
     for (const format of ['json', 'pretty', 'auto']) {
       const environment = { BERTH_LOG_FORMAT: format, BERTH_LOG_LEVEL: 'trace' };
@@ -72,7 +72,7 @@ describe('a server that starts', () => {
   });
 });
 
-describe('a server that is told to stop', () => {
+describe('a server that is told to stop', { concurrency: 3 }, () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     test(`ends with 0 after ${signal}, also through npm start`, async (t) => {
       const direct = await startCommand(t, ['serve', '--port', '0']);
@@ -128,7 +128,7 @@ describe('a server that is told to stop', () => {
   });
 });
 
-describe('a server that cannot start', () => {
+describe('a server that cannot start', { concurrency: 3 }, () => {
   test('names the port that is taken, and the next one', async (t) => {
     const other = createServer().listen(0, '127.0.0.1');
     t.after(() => other.close());
