@@ -35,7 +35,11 @@ describe('wrong usage ends with 2 and says what was probably meant', { concurren
 
   test('npm start -- 5001', async (t) => {
     const program = ['npm', 'start', '--silent', '--', '5001'];
-    const { code, stderr } = await runCommand(t, [], { program, folder: project });
+    const { code, stderr } = await runCommand(t, [], {
+      program,
+      folder: project,
+      environment: { HOME: await makeTestFolder(t) },
+    });
     assert.equal(code, 2);
     assert.match(stderr, /^berth: unknown argument "5001"; did you mean --port 5001\?$/m);
   });

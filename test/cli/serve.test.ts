@@ -1,10 +1,12 @@
 // `berth serve` as a process: what it prints, how it ends, and what it says when it cannot start.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { connect } from 'node:tls';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
 
 const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string };
@@ -81,7 +83,7 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
       assert.deepEqual([ended.code, ended.signal], [0, null]);
       const data = await makeTestFolder(t);
       const program = ['npm', 'start', '--', '--port', '0', '--data', join(data, 'store')];
-      const npm = await startCommand(t, [], { program, folder: project });
+      const npm = await startCommand(t, [], { program, folder: project, environment: { HOME: data } });
       await npm.untilPrinted(/listening on/);
       assert.equal((await npm.end(signal)).code, 0);
     });
@@ -127,6 +129,42 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
     assert.equal((await serve.end()).code, 0);
   });
 });
+
+describe('a server with TLS', { skip: missing('openssl') }, () => {
+  test('takes over renewed files on SIGHUP, and keeps the old ones when the new are unusable', async (t) => {
+    const folder = await makeTestFolder(t);
+    const makeCertificate = (name: string) => {
+      const files = ['-keyout', 'a.key', '-out', 'a.crt', '-subj', `/CN=${name}`];
+      const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+      return runCommand(t, ['req', '-x509', ...kind, ...files], { folder, program: ['openssl'] });
+    };
+    await makeCertificate('first.example.com');
+    await writeFile(join(folder, 'berth.yaml'), 'http: {tls: {certificate: a.crt, key: a.key}}\n');
+    const serve = await startCommand(t, ['serve', '--port', '0'], { folder });
+    const [, port = ''] = await serve.untilPrinted(/listening on https:\/\/127\.0\.0\.1:(\d+) /);
+    assert.equal(await servedName(Number(port)), 'first.example.com');
+    const healthy = await runCommand(t, ['status', '--health', '--port', port], { folder });
+    assert.deepEqual([healthy.code, healthy.stderr], [0, '']);
+    await makeCertificate('second.example.com');
+    serve.child.kill('SIGHUP');
+    await serve.untilPrinted(/SIGHUP: the configuration and the TLS files were read again/);
+    assert.equal(await servedName(Number(port)), 'second.example.com');
+    await writeFile(join(folder, 'a.crt'), 'no certificate');
+    serve.child.kill('SIGHUP');
+    await serve.untilPrinted(/reload failed; all stays as it was/);
+    assert.equal(await servedName(Number(port)), 'second.example.com');
+    assert.equal((await serve.end()).code, 0);
+  });
+});
+
+/** The name in the certificate that a port of this machine shows. */
+async function servedName(port: number): Promise<string | undefined> {
+  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const { CN } = socket.getPeerCertificate().subject;
+  socket.destroy();
+  return Array.isArray(CN) ? CN[0] : CN;
+}
 
 describe('a server that cannot start', { concurrency: 3 }, () => {
   test('names the port that is taken, and the next one', async (t) => {
