@@ -202,7 +202,8 @@ function writeDurably(folder: string, file: string, content: string): void {
   syncPath(folder);
 }
 
-function syncPath(path: string): void {
+/** Makes a file's content, or a folder's entries, durable. */
+export function syncPath(path: string): void {
   const descriptor = openSync(path, 'r');
   try {
     fsyncSync(descriptor);

@@ -1,5 +1,6 @@
 // The writer thread: it owns the one connection that writes. The main thread sends it one group of intentions at a time and
 // the time it is; it answers when the group is durable. Between groups it keeps the log short.
+import { dirname } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { type Connection, codeOf, openWriter } from './connection.ts';
 import {
@@ -12,6 +13,7 @@ import {
   readTicks,
   toFailure,
 } from './group-commit.ts';
+import { syncPath } from './prepare-database.ts';
 import type { KeepTimes, Now } from './shared-writes.ts';
 
 export type WriterRequest =
@@ -50,7 +52,10 @@ function makeWriter(reply: (reply: WriterReply) => void) {
   const open = (path: string, keep: KeepTimes): void => {
     db = openWriter(path);
     commitGroup = makeGroupCommit(db, makeIntentions(db, keep));
-    reply({ kind: 'opened', ticks: readTicks(db) });
+    // The first read makes the log's file. SQLite itself ignores a failure to make the folder's entry for it durable.
+    const ticks = readTicks(db);
+    syncPath(dirname(path));
+    reply({ kind: 'opened', ticks });
   };
 
   return (request: WriterRequest): void => {
