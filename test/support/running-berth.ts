@@ -1,11 +1,8 @@
 // A Berth server as users run it: a child process on a free port of this machine with a data folder of its own.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cleanup, makeFolder, onEnd } from './cleanup.ts';
-import { findFreePort } from './ports.ts';
-import { findProgram } from './programs.ts';
 
 const PROJECT = join(import.meta.dirname, '..', '..');
 const FIRST_LINE = /^Berth \S+ listening on (http:\/\/\S+) data (.+) access \S+$/m;
@@ -47,7 +44,7 @@ export interface RunningBerth {
  */
 export async function startBerth(t: Cleanup, options: BerthOptions = {}): Promise<RunningBerth> {
   const dataFolder = options.dataFolder ?? join(await makeFolder(t, 'e2e'), 'store');
-  const [program, ...args] = await commandLine(dataFolder, options);
+  const [program, ...args] = commandLine(dataFolder, options);
   assert(program !== undefined);
   const child = spawn(program, args, {
     cwd: PROJECT,
@@ -96,11 +93,8 @@ function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('BERTH_')));
 }
 
-async function commandLine(dataFolder: string, options: BerthOptions): Promise<string[]> {
+function commandLine(dataFolder: string, options: BerthOptions): string[] {
   const wrapper = options.wrapper ?? [];
-  if (process.env.E2E_SERVER === 'docker-registry') {
-    return [...wrapper, ...(await dockerRegistryCommand(dataFolder, options.port))];
-  }
   return [
     ...wrapper,
     process.execPath,
@@ -118,27 +112,8 @@ async function findUrl(child: ChildProcess, log: () => string): Promise<string> 
   for (let waited = 0; waited < LONGEST_START_SECONDS * 20; waited += 1) {
     const line = FIRST_LINE.exec(log());
     if (line?.[1] !== undefined) return line[1];
-    const other = /listening on (127\.0\.0\.1:\d+)/.exec(log());
-    if (other !== null) return `http://${other[1]}`;
     if (child.exitCode !== null || child.signalCode !== null) break;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`the server did not start (exit ${child.exitCode ?? child.signalCode}):\n${log()}`);
-}
-
-/** The same tests against Debian's docker-registry tell a fault of Berth from a fault of a test. */
-async function dockerRegistryCommand(dataFolder: string, port: number | undefined): Promise<string[]> {
-  const listen = port ?? (await findFreePort());
-  await mkdir(dataFolder, { recursive: true });
-  const configuration = join(dataFolder, '..', 'docker-registry.yml');
-  await writeFile(
-    configuration,
-    [
-      'version: 0.1',
-      'log: {level: info}',
-      `storage: {delete: {enabled: true}, filesystem: {rootdirectory: ${dataFolder}}}`,
-      `http: {addr: "127.0.0.1:${listen}"}`,
-    ].join('\n'),
-  );
-  return [findProgram('docker-registry') ?? 'docker-registry', 'serve', configuration];
 }
