@@ -12,7 +12,10 @@ export interface ServerLog {
   flush(): void;
 }
 
-/** JSON lines are gathered to this many bytes or milliseconds: a write for each request would cost a third of a pull's time. */
+/**
+ * JSON lines are gathered to this many bytes or milliseconds. Measured into a pipe on two busy cores: 14 µs a line with a write
+ * for each, 9 to 10 µs gathered; the price is that kill -9 loses up to 100 ms of the log.
+ */
 const gathered = { minLength: 4096, periodicFlush: 100 };
 
 /**
