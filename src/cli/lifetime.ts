@@ -1,4 +1,5 @@
 // How long a server lives: until a signal, a failed medium or a fault nobody caught; and what SIGHUP means to it.
+import { closeSync, openSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import type { RunningServer } from './server.ts';
@@ -21,10 +22,11 @@ export interface Lifetime {
 
 /**
  * Takes over the signals, from before the server starts: without that a SIGHUP while it starts would kill it. `reload` is
- * called for each SIGHUP, one at a time. `flush` writes out the log.
+ * called for each SIGHUP, one at a time, except when it tells that the terminal was closed: that ends the server. `flush` writes out the log.
  */
 export function beginLifetime(log: Logger, flush: () => void, reload: () => Promise<void>): Lifetime {
   const end = Promise.withResolvers<End>();
+  const startedOnTerminal = hasTerminal();
   let first: number | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (first === undefined) {
@@ -41,6 +43,10 @@ export function beginLifetime(log: Logger, flush: () => void, reload: () => Prom
   process.on('uncaughtException', (error) => end.resolve({ error }));
   let reloading = Promise.resolve();
   process.on('SIGHUP', () => {
+    if (startedOnTerminal && !hasTerminal()) {
+      onSignal('SIGHUP');
+      return;
+    }
     reloading = reloading
       .then(reload)
       .catch((err: unknown) => log.error({ err }, 'reload failed; all stays as it was'));
@@ -58,6 +64,16 @@ export function beginLifetime(log: Logger, flush: () => void, reload: () => Prom
       return closed && 'signal' in reason ? exitCodes.done : exitCodes.failed;
     },
   };
+}
+
+/** Whether the terminal that this process belongs to is still open. When a window closes, the system sends SIGHUP too. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function closeInTime(server: RunningServer, log: Logger, seconds: number): Promise<boolean> {

@@ -56,6 +56,22 @@ describe('a server that starts', { concurrency: 3 }, () => {
     assert.ok(!stdout.includes('\u001b['));
   });
 
+  test('ends when its terminal is closed, which sends SIGHUP too', { skip: missing('script') }, async (t) => {
+    const command = `${process.execPath} ${project}/src/main.ts serve --port 0`;
+    const serve = await startCommand(t, [], { program: ['script', '-qec', command, '/dev/null'] });
+    const [, port] = await serve.untilPrinted(/listening on http:\/\/127\.0\.0\.1:(\d+)/);
+    await serve.end('SIGKILL');
+    const answers = () =>
+      fetch(`http://127.0.0.1:${port}/livez`).then(
+        () => true,
+        () => false,
+      );
+    for (let waited = 0; waited < 100 && (await answers()); waited += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.equal(await answers(), false);
+  });
+
   test('mentions variables of distribution that it does not read', async (t) => {
     const environment = { REGISTRY_HTTP_ADDR: ':5000' };
     const serve = await startCommand(t, ['serve', '--port', '0'], { environment });
