@@ -40,7 +40,10 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     frameworkErrors: (error, _request, reply) => {
       const oci = asOciError(error);
       reply.raw
-        .writeHead(oci.status, { 'content-type': 'application/json; charset=utf-8' })
+        .writeHead(oci.status, {
+          'content-type': 'application/json; charset=utf-8',
+          'docker-distribution-api-version': 'registry/2.0',
+        })
         .end(errorBody(oci));
     },
     genReqId: requestIds(),

@@ -1,7 +1,7 @@
 // Prometheus metrics, with the names that docker's distribution gives them, so that existing dashboards fit.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client';
-import { isLoopbackAddress } from '../auth/open-access.ts';
+import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declare } from './context.ts';
 import { replyNotFound } from './errors.ts';
@@ -131,13 +131,17 @@ export function metricsRoutes(app: FastifyInstance, metrics: Metrics): void {
     GET: [
       'none',
       async (request, reply) => {
-        const { forwarded, via } = request.raw.headers;
-        const passedOn =
-          forwarded !== undefined || via !== undefined || request.headers['x-forwarded-for'] !== undefined;
-        if (passedOn || !isLoopbackAddress(request.raw.socket.remoteAddress ?? '')) replyNotFound();
+        if (!comesFromHere(request)) replyNotFound();
         const { contentType, text } = await metrics.expose();
         return reply.header('content-type', contentType).send(text);
       },
     ],
   });
+}
+
+// Neither passed on by a proxy nor asked for by a web page under another name (DNS rebinding).
+function comesFromHere({ raw }: FastifyRequest): boolean {
+  const { host, forwarded, via, 'x-forwarded-for': forwardedFor } = raw.headers;
+  if (forwarded !== undefined || via !== undefined || forwardedFor !== undefined) return false;
+  return isLoopbackAddress(raw.socket.remoteAddress ?? '') && isLoopbackHost(host ?? 'localhost');
 }

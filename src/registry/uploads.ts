@@ -70,7 +70,7 @@ export class Uploads {
     try {
       const begun = await this.#index.begin({ ...owner, upload, limits: this.#limits });
       if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
-      this.#touched.set(upload.id, performance.now());
+      this.#noteTouch(upload.id, performance.now());
       for (const ended of begun.ended) await this.#forget(ended);
       return upload;
     } catch (error) {
@@ -199,7 +199,16 @@ export class Uploads {
     const last = this.#touched.get(id);
     if (last !== undefined && now - last < touchEverySeconds * 1000) return;
     await this.#index.touch(id);
+    this.#noteTouch(id, now);
+  }
+
+  // Sessions that are never ended leave their entry behind: the oldest make room, and are only touched once more if still alive.
+  #noteTouch(id: string, now: number): void {
+    this.#touched.delete(id);
     this.#touched.set(id, now);
+    if (this.#touched.size <= 2 * this.#limits.total) return;
+    const [oldest] = this.#touched.keys();
+    if (oldest !== undefined) this.#touched.delete(oldest);
   }
 
   async #forget(upload: Upload): Promise<void> {
