@@ -26,7 +26,7 @@ test('the container image', { skip }, async (t) => {
     'buildah',
     [
       ...['build', '--format', 'docker', '--isolation', 'chroot', '--pull=never', '--tag', IMAGE],
-      ...['--build-arg', 'VERSION=1.2.3', ...(await npmBuildOptions()), PROJECT],
+      ...['--build-arg', 'VERSION=1.2.3', ...(await npmBuildOptions(home)), PROJECT],
     ],
     { timeoutSeconds: 900 },
   );
