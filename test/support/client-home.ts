@@ -3,6 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cleanup, makeFolder, onEnd } from './cleanup.ts';
+import { unmountBelow } from './file-systems.ts';
 import { type Finished, findProgram, type RunOptions, run, start } from './programs.ts';
 
 export interface ClientHome {
@@ -60,8 +61,11 @@ export async function makeClientHome(t: Cleanup): Promise<ClientHome> {
       }
     },
   };
-  // Containers hold mounts below the folder; without this the folder could not be removed.
-  onEnd(t, home.wipeStorage);
+  // Containers and daemons hold mounts below the folder; without this the folder could not be removed.
+  onEnd(t, async () => {
+    await home.wipeStorage();
+    await unmountBelow(folder);
+  });
   return home;
 }
 

@@ -1,8 +1,7 @@
 // Daemons that a test starts for itself: containerd, and a dockerd on top of one, each with all of its folders and
 // sockets in the home of the test.
-import { type ChildProcess, execFile } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { type Cleanup, onEnd } from './cleanup.ts';
 import type { ClientHome } from './client-home.ts';
 
@@ -64,7 +63,6 @@ async function untilReady(
       await ended;
     }
     clearTimeout(timer);
-    await unmountBelow(daemon.spawnargs);
   });
   for (let waited = 0; waited < LONGEST_START_SECONDS * 5 && !hasEnded(); waited += 1) {
     try {
@@ -75,15 +73,4 @@ async function untilReady(
     }
   }
   throw new Error(`${name} did not start:\n${printed}`);
-}
-
-/** A daemon that was killed leaves mounts behind, below which no folder can be removed. */
-async function unmountBelow(args: readonly string[]): Promise<void> {
-  const root = args[args.indexOf('--exec-root') + 1];
-  if (!args.includes('--exec-root') || root === undefined) return;
-  const { stdout } = await promisify(execFile)('cat', ['/proc/self/mounts']);
-  for (const line of stdout.split('\n')) {
-    const place = line.split(' ')[1];
-    if (place?.startsWith(root)) await promisify(execFile)('umount', ['--lazy', place]);
-  }
 }

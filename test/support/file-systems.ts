@@ -1,6 +1,6 @@
 // File systems of a test's own: a disk in a file, whose state can be copied as a power cut would leave it, and small
 // memory disks that are soon full. Needs root.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { type Cleanup, onEnd } from './cleanup.ts';
 import { run } from './programs.ts';
 
@@ -26,6 +26,15 @@ export async function mountMemory(t: Cleanup, options: string, folder: string): 
 /** Changes the size of a memory disk while it is in use. */
 export async function resizeMemory(options: string, folder: string): Promise<void> {
   await run('mount', ['-o', `remount,${options}`, folder]);
+}
+
+/** Unmounts everything below a folder: what buildah mounted, and what a daemon that was killed left behind. */
+export async function unmountBelow(folder: string): Promise<void> {
+  const mounts = await readFile('/proc/self/mounts', 'utf8').catch(() => '');
+  const places = mounts.split('\n').map((line) => line.split(' ')[1] ?? '');
+  for (const place of places.filter((path) => path.startsWith(`${folder}/`)).toReversed()) {
+    await run('umount', ['--lazy', place], { expect: 'either' });
+  }
 }
 
 /** The reason why this machine cannot mount a file as a disk, or false. */
