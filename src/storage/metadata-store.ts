@@ -160,7 +160,10 @@ export interface ManifestStore {
   put(input: PutManifest): Promise<PutManifestOutcome>;
   /** Moves a manifest with its tags and edges to the trash: no visibility, bytes kept until the grace time is over. */
   remove(repository: RepositoryName, digest: Digest, origin: Origin): Promise<RemoveManifestOutcome>;
-  /** Manifests whose subject is `subject`, oldest first; empty for an unknown repository. An empty filter means all. */
+  /**
+   * Manifests whose subject is `subject`, oldest first; empty for an unknown repository. An empty filter means all. A page
+   * may end before `limit` (with `more`) where annotations are large, so that no page holds more than a few MiB of them.
+   */
   listReferrers(
     repository: RepositoryName,
     subject: Digest,
@@ -255,7 +258,7 @@ export interface UploadIndex {
   }): Promise<BeginUploadOutcome>;
   /** An open session; another repository or another principal finds it missing. */
   find(repository: RepositoryName, principal: string, id: string): Promise<Upload | undefined>;
-  /** Notes that the session is in use, so that it does not idle out. */
+  /** Notes, to within half a minute, that the session is in use, so that it does not idle out. No fault if it is closed. */
   touch(id: string): Promise<void>;
   /**
    * Closes the session and links the blob with a lease, in one transaction. A healthy copy that was there is kept and the
