@@ -131,7 +131,7 @@ test('a folder that cannot be made durable is refused at start', {
 test('the log does not grow without bound under a steady load of writes and reads', async (t) => {
   const { store, folder } = await openTestStore(t);
   let largest = 0;
-  for (let round = 0; round < 60; round += 1) {
+  for (let round = 0; round < 25; round += 1) {
     const pushes = Array.from({ length: 100 }, (_, index) =>
       putManifest(store, app, manifestOf({ note: `${round} ${index}`.padEnd(10_000, '.') }), {
         tags: [`t${index}`],
@@ -143,9 +143,9 @@ test('the log does not grow without bound under a steady load of writes and read
     await Promise.all([...pushes, ...reads]);
     largest = Math.max(largest, statSync(join(folder, 'berth.db-wal')).size);
   }
-  assert.ok(statSync(join(folder, 'berth.db')).size > 30_000_000);
+  assert.ok(statSync(join(folder, 'berth.db')).size > 20_000_000);
   assert.ok(largest < 40_000_000, `the log reached ${largest} bytes`);
   const db = new Database(join(folder, 'berth.db'), { readonly: true });
-  assert.equal(db.prepare('SELECT count(*) FROM manifest').pluck().get(), 6000);
+  assert.equal(db.prepare('SELECT count(*) FROM manifest').pluck().get(), 2500);
   db.close();
 });

@@ -9,7 +9,7 @@ import type {
   UnlinkBlobOutcome,
   UploadLimits,
 } from '../metadata-store.ts';
-import { type Connection, prepareAll } from './connection.ts';
+import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
@@ -56,184 +56,193 @@ export class Refusal extends Error {
 
 const toUpload = ([id, state]: UploadRow): Upload => ({ id, state });
 
-export function makeBlobWrites(db: Connection, shared: SharedWrites) {
-  const statements = prepareAll(db, sql);
-  for (const key of [
-    'uploadsOfRepository',
-    'uploadsOfPrincipal',
-    'uploadsInAll',
-    'referencingManifest',
-  ] as const) {
-    statements[key].pluck();
+const pluckedStatements = [
+  'uploadsOfRepository',
+  'uploadsOfPrincipal',
+  'uploadsInAll',
+  'referencingManifest',
+] as const;
+const rawStatements = [
+  'idlestOfRepository',
+  'idlestOfPrincipal',
+  'idlestInAll',
+  'idleUploads',
+  'oldUploads',
+  'emptyRepositories',
+] as const;
+
+/** The intentions on blobs and upload sessions over one connection. */
+export class BlobWrites {
+  readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
+  readonly #shared: SharedWrites;
+
+  constructor(db: Connection, shared: SharedWrites) {
+    this.#shared = shared;
+    this.#statements = prepareAll(db, sql);
+    for (const key of pluckedStatements) this.#statements[key].pluck();
+    for (const key of rawStatements) this.#statements[key].raw();
   }
-  for (const key of [
-    'idlestOfRepository',
-    'idlestOfPrincipal',
-    'idlestInAll',
-    'idleUploads',
-    'oldUploads',
-    'emptyRepositories',
-  ] as const) {
-    statements[key].raw();
+
+  extendLease(now: Now, input: { repository: RepositoryName; digest: Digest }): boolean {
+    const repository = this.#shared.findRepository(input.repository);
+    const linked = repository && this.#shared.findLinked(repository.id, input.digest);
+    if (repository === undefined || linked === undefined || linked.damaged) return false;
+    return this.#shared.raiseLease(now, repository.id, linked.blobId);
+  }
+
+  mountBlob(
+    now: Now,
+    input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin },
+  ): boolean {
+    const source = this.#shared.findRepository(input.from);
+    const linked = source && this.#shared.findLinked(source.id, input.digest);
+    if (linked === undefined || linked.damaged) return false;
+    const target = this.#shared.ensureRepository(now, input.to);
+    const blob = { id: linked.blobId, size: linked.size, digest: input.digest };
+    if (this.#shared.linkBlob(now, target, blob)) {
+      this.#shared.addEvent(now, 'mount', input.origin, { repository: input.to, digest: input.digest });
+    }
+    return true;
+  }
+
+  unlinkBlob(
+    now: Now,
+    input: { repository: RepositoryName; digest: Digest; origin: Origin },
+  ): UnlinkBlobOutcome {
+    const repository = this.#shared.findRepository(input.repository);
+    const linked = repository && this.#shared.findLinked(repository.id, input.digest);
+    if (repository === undefined || linked === undefined || linked.damaged) return { outcome: 'unknown' };
+    const manifest = this.#statements.referencingManifest.get(repository.id, linked.blobId) as
+      | Digest
+      | undefined;
+    if (manifest !== undefined) return { outcome: 'referenced', manifest };
+    this.#shared.dropLink(repository, { id: linked.blobId, size: linked.size });
+    this.#shared.addEvent(now, 'unlink', input.origin, {
+      repository: input.repository,
+      digest: input.digest,
+    });
+    return { outcome: 'removed' };
+  }
+
+  markDamaged(now: Now, location: Location): void {
+    this.#statements.markDamaged.run(now.at, location);
+  }
+
+  dropUnlinks(_now: Now, locations: readonly Location[]): void {
+    for (const location of locations) this.#statements.dropUnlink.run(location);
+  }
+
+  beginUpload(
+    now: Now,
+    input: { repository: RepositoryName; principal: string; upload: Upload; limits: UploadLimits },
+  ): BeginUploadOutcome {
+    const { limits, principal, upload } = input;
+    const repository = this.#shared.ensureRepository(now, input.repository);
+    const idleSince = now.ticks - limits.idleSeconds;
+    const ended = [
+      ...this.#makeRoom({
+        limit: limits.perRepository,
+        outcome: { outcome: 'too-many', limit: 'perRepository' },
+        count: () => this.#statements.uploadsOfRepository.get(repository.id),
+        findIdlest: () => this.#statements.idlestOfRepository.get(repository.id, idleSince),
+      }),
+      ...this.#makeRoom({
+        limit: limits.perPrincipal,
+        outcome: { outcome: 'too-many', limit: 'perPrincipal' },
+        count: () => this.#statements.uploadsOfPrincipal.get(principal),
+        findIdlest: () => this.#statements.idlestOfPrincipal.get(principal, idleSince),
+      }),
+      ...this.#makeRoom({
+        limit: limits.total,
+        outcome: { outcome: 'too-many', limit: 'total' },
+        count: () => this.#statements.uploadsInAll.get(),
+        findIdlest: () => this.#statements.idlestInAll.get(idleSince),
+      }),
+    ];
+    this.#statements.addUpload.run(upload.id, repository.id, principal, upload.state, now.ticks, now.ticks);
+    return { outcome: 'begun', ended };
+  }
+
+  touchUpload(now: Now, input: { id: string; grainSeconds: number }): void {
+    this.#statements.touchUpload.run(now.ticks, input.id, now.ticks - input.grainSeconds);
+  }
+
+  finishUpload(now: Now, input: FinishUpload): boolean {
+    const repository = this.#shared.findRepository(input.repository);
+    const open = repository && this.#statements.closeUploadOf.run(input.upload.id, repository.id).changes > 0;
+    if (repository === undefined || !open) {
+      // Unless it is the very location that an earlier finish of this session linked.
+      if (this.#shared.findBlob(input.digest)?.location !== input.location)
+        this.#shared.queueUnlink(now, input.location);
+      return false;
+    }
+    this.#linkContent(now, repository, input);
+    return true;
+  }
+
+  linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): void {
+    this.#linkContent(now, this.#shared.ensureRepository(now, input.repository), input);
+  }
+
+  closeUpload(_now: Now, id: string): boolean {
+    return this.#statements.closeUpload.run(id).changes > 0;
+  }
+
+  expireUploads(
+    now: Now,
+    input: { idleSeconds: number; longestSeconds: number; limit: number },
+  ): readonly Upload[] {
+    const idle = this.#statements.idleUploads.all(now.ticks - input.idleSeconds, input.limit) as UploadRow[];
+    for (const [id] of idle) this.#statements.closeUpload.run(id);
+    const room = input.limit - idle.length;
+    const old = this.#statements.oldUploads.all(now.ticks - input.longestSeconds, room) as UploadRow[];
+    for (const [id] of old) this.#statements.closeUpload.run(id);
+    this.#dropEmptyRepositories(input.limit);
+    return [...idle, ...old].map(toUpload);
   }
 
   /** Stores where the content of a digest is: a healthy copy stays, a damaged one is replaced; the loser is queued. */
-  const keepOneCopy = (now: Now, input: Omit<FinishUpload, 'upload'>): { id: number; size: number } => {
-    const blob = shared.findBlob(input.digest);
+  #keepOneCopy(now: Now, input: Omit<FinishUpload, 'upload'>): { id: number; size: number } {
+    const blob = this.#shared.findBlob(input.digest);
     if (blob === undefined) {
-      const added = statements.addBlob.run(input.digest, input.location, input.size, now.at);
+      const added = this.#statements.addBlob.run(input.digest, input.location, input.size, now.at);
       return { id: Number(added.lastInsertRowid), size: input.size };
     }
     if (!blob.damaged) {
-      if (blob.location !== input.location) shared.queueUnlink(now, input.location);
+      if (blob.location !== input.location) this.#shared.queueUnlink(now, input.location);
       return blob;
     }
-    statements.healBlob.run(input.location, input.size, now.at, blob.id);
-    shared.queueUnlink(now, blob.location);
+    this.#statements.healBlob.run(input.location, input.size, now.at, blob.id);
+    this.#shared.queueUnlink(now, blob.location);
     return { id: blob.id, size: input.size };
-  };
+  }
 
-  const linkContent = (now: Now, repository: RepositoryRow, input: Omit<FinishUpload, 'upload'>): void => {
-    const blob = keepOneCopy(now, input);
-    shared.linkBlob(now, repository, { ...blob, digest: input.digest });
-  };
+  #linkContent(now: Now, repository: RepositoryRow, input: Omit<FinishUpload, 'upload'>): void {
+    const blob = this.#keepOneCopy(now, input);
+    this.#shared.linkBlob(now, repository, { ...blob, digest: input.digest });
+  }
 
   /** Ends the longest-idle sessions of a scope until one more fits. Throws Refusal when none is idle enough. */
-  const makeRoom = (scope: {
+  #makeRoom(scope: {
     readonly limit: number;
     readonly outcome: BeginUploadOutcome;
     readonly count: () => unknown;
     readonly findIdlest: () => unknown;
-  }): readonly Upload[] => {
+  }): readonly Upload[] {
     const ended: Upload[] = [];
     for (let open = Number(scope.count()); open >= scope.limit; open -= 1) {
       const idlest = scope.findIdlest() as UploadRow | undefined;
       if (idlest === undefined) throw new Refusal(scope.outcome);
-      statements.closeUpload.run(idlest[0]);
+      this.#statements.closeUpload.run(idlest[0]);
       ended.push(toUpload(idlest));
     }
     return ended;
-  };
+  }
 
-  const dropEmptyRepositories = (limit: number): void => {
-    for (const [id, namespaceId] of statements.emptyRepositories.all(limit) as [number, number][]) {
-      statements.dropRepository.run(id);
-      statements.dropUnownedNamespace.run(namespaceId);
+  #dropEmptyRepositories(limit: number): void {
+    for (const [id, namespaceId] of this.#statements.emptyRepositories.all(limit) as [number, number][]) {
+      this.#statements.dropRepository.run(id);
+      this.#statements.dropUnownedNamespace.run(namespaceId);
     }
-  };
-
-  return {
-    extendLease(now: Now, input: { repository: RepositoryName; digest: Digest }): boolean {
-      const repository = shared.findRepository(input.repository);
-      const linked = repository && shared.findLinked(repository.id, input.digest);
-      if (repository === undefined || linked === undefined || linked.damaged) return false;
-      return shared.raiseLease(now, repository.id, linked.blobId);
-    },
-
-    mountBlob(
-      now: Now,
-      input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin },
-    ): boolean {
-      const source = shared.findRepository(input.from);
-      const linked = source && shared.findLinked(source.id, input.digest);
-      if (linked === undefined || linked.damaged) return false;
-      const target = shared.ensureRepository(now, input.to);
-      const blob = { id: linked.blobId, size: linked.size, digest: input.digest };
-      if (shared.linkBlob(now, target, blob)) {
-        shared.addEvent(now, 'mount', input.origin, { repository: input.to, digest: input.digest });
-      }
-      return true;
-    },
-
-    unlinkBlob(
-      now: Now,
-      input: { repository: RepositoryName; digest: Digest; origin: Origin },
-    ): UnlinkBlobOutcome {
-      const repository = shared.findRepository(input.repository);
-      const linked = repository && shared.findLinked(repository.id, input.digest);
-      if (repository === undefined || linked === undefined || linked.damaged) return { outcome: 'unknown' };
-      const manifest = statements.referencingManifest.get(repository.id, linked.blobId) as Digest | undefined;
-      if (manifest !== undefined) return { outcome: 'referenced', manifest };
-      shared.dropLink(repository, { id: linked.blobId, size: linked.size });
-      shared.addEvent(now, 'unlink', input.origin, { repository: input.repository, digest: input.digest });
-      return { outcome: 'removed' };
-    },
-
-    markDamaged(now: Now, location: Location): void {
-      statements.markDamaged.run(now.at, location);
-    },
-
-    dropUnlinks(_now: Now, locations: readonly Location[]): void {
-      for (const location of locations) statements.dropUnlink.run(location);
-    },
-
-    beginUpload(
-      now: Now,
-      input: { repository: RepositoryName; principal: string; upload: Upload; limits: UploadLimits },
-    ): BeginUploadOutcome {
-      const { limits, principal, upload } = input;
-      const repository = shared.ensureRepository(now, input.repository);
-      const idleSince = now.ticks - limits.idleSeconds;
-      const ended = [
-        ...makeRoom({
-          limit: limits.perRepository,
-          outcome: { outcome: 'too-many', limit: 'perRepository' },
-          count: () => statements.uploadsOfRepository.get(repository.id),
-          findIdlest: () => statements.idlestOfRepository.get(repository.id, idleSince),
-        }),
-        ...makeRoom({
-          limit: limits.perPrincipal,
-          outcome: { outcome: 'too-many', limit: 'perPrincipal' },
-          count: () => statements.uploadsOfPrincipal.get(principal),
-          findIdlest: () => statements.idlestOfPrincipal.get(principal, idleSince),
-        }),
-        ...makeRoom({
-          limit: limits.total,
-          outcome: { outcome: 'too-many', limit: 'total' },
-          count: () => statements.uploadsInAll.get(),
-          findIdlest: () => statements.idlestInAll.get(idleSince),
-        }),
-      ];
-      statements.addUpload.run(upload.id, repository.id, principal, upload.state, now.ticks, now.ticks);
-      return { outcome: 'begun', ended };
-    },
-
-    touchUpload(now: Now, input: { id: string; grainSeconds: number }): void {
-      statements.touchUpload.run(now.ticks, input.id, now.ticks - input.grainSeconds);
-    },
-
-    finishUpload(now: Now, input: FinishUpload): boolean {
-      const repository = shared.findRepository(input.repository);
-      const open = repository && statements.closeUploadOf.run(input.upload.id, repository.id).changes > 0;
-      if (repository === undefined || !open) {
-        // Unless it is the very location that an earlier finish of this session linked.
-        if (shared.findBlob(input.digest)?.location !== input.location)
-          shared.queueUnlink(now, input.location);
-        return false;
-      }
-      linkContent(now, repository, input);
-      return true;
-    },
-
-    linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): void {
-      linkContent(now, shared.ensureRepository(now, input.repository), input);
-    },
-
-    closeUpload(_now: Now, id: string): boolean {
-      return statements.closeUpload.run(id).changes > 0;
-    },
-
-    expireUploads(
-      now: Now,
-      input: { idleSeconds: number; longestSeconds: number; limit: number },
-    ): readonly Upload[] {
-      const idle = statements.idleUploads.all(now.ticks - input.idleSeconds, input.limit) as UploadRow[];
-      for (const [id] of idle) statements.closeUpload.run(id);
-      const room = input.limit - idle.length;
-      const old = statements.oldUploads.all(now.ticks - input.longestSeconds, room) as UploadRow[];
-      for (const [id] of old) statements.closeUpload.run(id);
-      dropEmptyRepositories(input.limit);
-      return [...idle, ...old].map(toUpload);
-    },
-  };
+  }
 }

@@ -1,10 +1,10 @@
 // Group commit: the intentions that wait are committed together, each in a savepoint, so that they share one fsync and one
 // that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
 import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
-import { makeBlobWrites, Refusal } from './blob-writes.ts';
-import { type Connection, codeOf, prepareAll, tellsDamage } from './connection.ts';
-import { makeManifestWrites } from './manifest-writes.ts';
-import { type KeepTimes, makeSharedWrites, type Now } from './shared-writes.ts';
+import { BlobWrites, Refusal } from './blob-writes.ts';
+import { type Connection, codeOf, tellsDamage } from './connection.ts';
+import { ManifestWrites } from './manifest-writes.ts';
+import { type KeepTimes, type Now, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
   readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',
@@ -18,13 +18,28 @@ export type InputOf<Name extends IntentionName> = Parameters<Intentions[Name]>[1
 export type OutputOf<Name extends IntentionName> = ReturnType<Intentions[Name]>;
 
 export function makeIntentions(db: Connection, keep: KeepTimes) {
-  const shared = makeSharedWrites(db, keep);
-  const statements = prepareAll(db, sql);
+  const shared = new SharedWrites(db, keep);
+  const manifests = new ManifestWrites(db, shared, keep);
+  const blobs = new BlobWrites(db, shared);
+  const advanceTicks = db.prepare(sql.advanceTicks);
   return {
-    ...makeManifestWrites(db, shared, keep),
-    ...makeBlobWrites(db, shared),
+    putManifest: manifests.putManifest.bind(manifests),
+    removeManifest: manifests.removeManifest.bind(manifests),
+    removeTag: manifests.removeTag.bind(manifests),
+    recordPulls: manifests.recordPulls.bind(manifests),
+    extendLease: blobs.extendLease.bind(blobs),
+    mountBlob: blobs.mountBlob.bind(blobs),
+    unlinkBlob: blobs.unlinkBlob.bind(blobs),
+    markDamaged: blobs.markDamaged.bind(blobs),
+    dropUnlinks: blobs.dropUnlinks.bind(blobs),
+    beginUpload: blobs.beginUpload.bind(blobs),
+    touchUpload: blobs.touchUpload.bind(blobs),
+    finishUpload: blobs.finishUpload.bind(blobs),
+    linkBlob: blobs.linkBlob.bind(blobs),
+    closeUpload: blobs.closeUpload.bind(blobs),
+    expireUploads: blobs.expireUploads.bind(blobs),
     advanceClock(now: Now, _input: undefined): void {
-      statements.advanceTicks.run(now.ticks, now.ticks);
+      advanceTicks.run(now.ticks, now.ticks);
     },
   };
 }

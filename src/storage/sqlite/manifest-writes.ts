@@ -11,7 +11,7 @@ import type {
   RemoveManifestOutcome,
   SparseMode,
 } from '../metadata-store.ts';
-import { type Connection, prepareAll } from './connection.ts';
+import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
@@ -56,49 +56,130 @@ interface Edges {
   readonly missing: readonly { readonly digest: Digest; readonly expected: 'blob' | 'child' }[];
 }
 
-export function makeManifestWrites(db: Connection, shared: SharedWrites, keep: KeepTimes) {
-  const statements = prepareAll(db, sql);
-  for (const key of ['manifestByDigest', 'childrenOf'] as const) statements[key].raw();
-  for (const key of ['tagTarget', 'tagsOfManifest', 'parentOf', 'blobsOf'] as const) statements[key].pluck();
+/** The intentions on manifests and tags over one connection. */
+export class ManifestWrites {
+  readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
+  readonly #shared: SharedWrites;
+  readonly #keep: KeepTimes;
 
-  const findManifest = (repositoryId: number, digest: Digest) => {
-    const row = statements.manifestByDigest.get(repositoryId, digest) as [number, string] | undefined;
+  constructor(db: Connection, shared: SharedWrites, keep: KeepTimes) {
+    this.#shared = shared;
+    this.#keep = keep;
+    this.#statements = prepareAll(db, sql);
+    for (const key of ['manifestByDigest', 'childrenOf'] as const) this.#statements[key].raw();
+    for (const key of ['tagTarget', 'tagsOfManifest', 'parentOf', 'blobsOf'] as const)
+      this.#statements[key].pluck();
+  }
+
+  putManifest(now: Now, input: PutManifest): PutManifestOutcome {
+    const { manifest } = input;
+    const found = this.#shared.findRepository(input.repository);
+    const stored = found && this.#findManifest(found.id, manifest.digest);
+    let repository = found;
+    let id = stored?.id;
+    if (repository === undefined || id === undefined) {
+      const { edges, refused } = this.#resolveEdges(found, manifest, input.sparse);
+      if (refused.length > 0) return { outcome: 'missing', missing: [...new Set(refused)] };
+      repository = this.#shared.ensureRepository(now, input.repository);
+      id = this.#insertManifest(now, repository, input, edges);
+    } else if (stored?.mediaType !== manifest.mediaType) {
+      // The same bytes may be pushed under another Content-Type; the newest one is what is served.
+      this.#statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
+    }
+    const [onlyTag, ...furtherTags] = input.tags;
+    this.#shared.addEvent(now, 'push', input.origin, {
+      repository: input.repository,
+      reference: furtherTags.length === 0 ? onlyTag : undefined,
+      digest: manifest.digest,
+    });
+    if (stored !== undefined) this.#shared.raiseManifestLease(now, id);
+    for (const tag of input.tags) this.#setTag(now, repository.id, id, tag, input);
+    return { outcome: 'stored', created: stored === undefined };
+  }
+
+  removeManifest(
+    now: Now,
+    input: { repository: RepositoryName; digest: Digest; origin: Origin },
+  ): RemoveManifestOutcome {
+    const { repository: name, digest, origin } = input;
+    const repository = this.#shared.findRepository(name);
+    const manifest = repository && this.#findManifest(repository.id, digest);
+    if (repository === undefined || manifest === undefined) return { outcome: 'unknown' };
+    const { id } = manifest;
+    const parent = this.#statements.parentOf.get(id) as Digest | undefined;
+    if (parent !== undefined) return { outcome: 'listed', parent };
+
+    const tags = this.#statements.tagsOfManifest.all(id) as Tag[];
+    const children = this.#statements.childrenOf.all(id) as [number, Digest][];
+    this.#moveToTrash(
+      now,
+      id,
+      tags,
+      children.map(([, child]) => child),
+      origin,
+    );
+    for (const tag of tags) this.#removeHistory(now, { id: repository.id, name }, tag, origin);
+    this.#statements.dropTagsOfManifest.run(id);
+    for (const [childId] of children) this.#shared.raiseManifestLease(now, childId);
+    this.#dropEdges(now, repository.id, id);
+    this.#statements.dropManifest.run(id);
+    this.#statements.countRemoved.run(repository.id);
+    this.#shared.addEvent(now, 'delete', origin, { repository: name, digest });
+    return { outcome: 'removed' };
+  }
+
+  removeTag(now: Now, input: { repository: RepositoryName; tag: Tag; origin: Origin }): boolean {
+    const { repository: name, tag, origin } = input;
+    const repository = this.#shared.findRepository(name);
+    const manifestId =
+      repository && (this.#statements.tagTarget.get(repository.id, tag) as number | undefined);
+    if (repository === undefined || manifestId === undefined) return false;
+    this.#statements.dropTag.run(repository.id, tag);
+    this.#shared.raiseManifestLease(now, manifestId);
+    this.#removeHistory(now, { id: repository.id, name }, tag, origin);
+    return true;
+  }
+
+  recordPulls(_now: Now, pulls: readonly Pulls[]): void {
+    for (const pull of pulls) {
+      this.#statements.addPulls.run(pull.pulls, Math.floor(pull.lastAt), pull.digest, pull.repository);
+    }
+  }
+
+  #findManifest(repositoryId: number, digest: Digest) {
+    const row = this.#statements.manifestByDigest.get(repositoryId, digest) as [number, string] | undefined;
     return row && { id: row[0], mediaType: row[1] };
-  };
+  }
 
   /** What each reference is in the repository. A damaged blob counts as absent, but an edge may hold it until it is healed. */
-  const resolveEdges = (
-    repository: RepositoryRow | undefined,
-    manifest: ManifestToStore,
-    sparse: SparseMode,
-  ) => {
+  #resolveEdges(repository: RepositoryRow | undefined, manifest: ManifestToStore, sparse: SparseMode) {
     const blobs: number[] = [];
     const children: number[] = [];
     const missing: { digest: Digest; expected: 'blob' | 'child' }[] = [];
     const refused: Digest[] = [];
     const resolve = (digest: Digest, expected: 'blob' | 'child'): void => {
       const maySpare = sparse === 'all' || (sparse === 'index' && expected === 'child');
-      const linked = repository && shared.findLinked(repository.id, digest);
+      const linked = repository && this.#shared.findLinked(repository.id, digest);
       if (linked !== undefined && (maySpare || !linked.damaged)) blobs.push(linked.blobId);
       else if (maySpare) missing.push({ digest, expected });
       else refused.push(digest);
     };
     for (const digest of manifest.blobs) resolve(digest, 'blob');
     for (const digest of manifest.foreignBlobs ?? []) {
-      const linked = repository && shared.findLinked(repository.id, digest);
+      const linked = repository && this.#shared.findLinked(repository.id, digest);
       if (linked !== undefined) blobs.push(linked.blobId);
     }
     for (const digest of manifest.children) {
-      const child = repository && findManifest(repository.id, digest);
+      const child = repository && this.#findManifest(repository.id, digest);
       if (child !== undefined) children.push(child.id);
       else resolve(digest, 'child');
     }
     return { edges: { blobs, children, missing } satisfies Edges, refused };
-  };
+  }
 
-  const insertManifest = (now: Now, repository: RepositoryRow, input: PutManifest, edges: Edges): number => {
+  #insertManifest(now: Now, repository: RepositoryRow, input: PutManifest, edges: Edges): number {
     const { manifest, origin } = input;
-    const { lastInsertRowid } = statements.addManifest.run(
+    const { lastInsertRowid } = this.#statements.addManifest.run(
       repository.id,
       manifest.digest,
       manifest.mediaType,
@@ -107,141 +188,54 @@ export function makeManifestWrites(db: Connection, shared: SharedWrites, keep: K
       manifest.imageBytes,
       now.at,
       origin.actor,
-      now.ticks + keep.leaseSeconds,
+      now.ticks + this.#keep.leaseSeconds,
       manifest.bytes,
     );
     const id = Number(lastInsertRowid);
-    for (const blobId of edges.blobs) shared.addBlobEdge(repository.id, id, blobId);
-    for (const childId of edges.children) shared.addChildEdge(id, childId);
+    for (const blobId of edges.blobs) this.#shared.addBlobEdge(repository.id, id, blobId);
+    for (const childId of edges.children) this.#shared.addChildEdge(id, childId);
     for (const { digest, expected } of edges.missing) {
-      statements.addMissing.run(repository.id, digest, id, expected);
+      this.#statements.addMissing.run(repository.id, digest, id, expected);
     }
-    statements.countAdded.run(repository.id);
-    shared.settleChild(repository.id, manifest.digest, id);
+    this.#statements.countAdded.run(repository.id);
+    this.#shared.settleChild(repository.id, manifest.digest, id);
     return id;
-  };
+  }
 
-  const removeHistory = (
-    now: Now,
-    repository: { id: number; name: RepositoryName },
-    tag: Tag,
-    origin: Origin,
-  ) => {
-    statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
-    shared.addEvent(now, 'untag', origin, { repository: repository.name, reference: tag });
-  };
+  #removeHistory(now: Now, repository: { id: number; name: RepositoryName }, tag: Tag, origin: Origin) {
+    this.#statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
+    this.#shared.addEvent(now, 'untag', origin, { repository: repository.name, reference: tag });
+  }
 
-  const setTag = (now: Now, repositoryId: number, manifestId: number, tag: Tag, input: PutManifest): void => {
-    const previous = statements.tagTarget.get(repositoryId, tag) as number | undefined;
+  #setTag(now: Now, repositoryId: number, manifestId: number, tag: Tag, input: PutManifest): void {
+    const previous = this.#statements.tagTarget.get(repositoryId, tag) as number | undefined;
     if (previous === manifestId) return;
-    statements.setTag.run(repositoryId, tag, manifestId, now.at);
-    if (previous !== undefined) shared.raiseManifestLease(now, previous);
+    this.#statements.setTag.run(repositoryId, tag, manifestId, now.at);
+    if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
     const { repository, origin, manifest } = input;
-    statements.addHistory.run(repositoryId, tag, manifest.digest, 'push', now.at, origin.actor);
-    shared.addEvent(now, 'tag', origin, { repository, reference: tag, digest: manifest.digest });
-  };
+    this.#statements.addHistory.run(repositoryId, tag, manifest.digest, 'push', now.at, origin.actor);
+    this.#shared.addEvent(now, 'tag', origin, { repository, reference: tag, digest: manifest.digest });
+  }
 
-  const moveToTrash = (
-    now: Now,
-    id: number,
-    tags: readonly Tag[],
-    children: readonly Digest[],
-    origin: Origin,
-  ) => {
-    const { lastInsertRowid } = statements.addTrash.run(
+  #moveToTrash(now: Now, id: number, tags: readonly Tag[], children: readonly Digest[], origin: Origin) {
+    const { lastInsertRowid } = this.#statements.addTrash.run(
       JSON.stringify(tags),
       JSON.stringify(children),
       now.at,
       origin.actor,
-      now.ticks + keep.undeleteSeconds,
+      now.ticks + this.#keep.undeleteSeconds,
       id,
     );
-    statements.addTrashBlobs.run(lastInsertRowid, id);
-  };
+    this.#statements.addTrashBlobs.run(lastInsertRowid, id);
+  }
 
   /** Takes the edges away; each link that was referenced by this manifest alone gets a lease. */
-  const dropEdges = (now: Now, repositoryId: number, id: number): void => {
-    statements.dropChildEdges.run(id);
-    const blobIds = statements.blobsOf.all(id) as number[];
-    statements.dropBlobEdges.run(id);
+  #dropEdges(now: Now, repositoryId: number, id: number): void {
+    this.#statements.dropChildEdges.run(id);
+    const blobIds = this.#statements.blobsOf.all(id) as number[];
+    this.#statements.dropBlobEdges.run(id);
     for (const blobId of blobIds) {
-      statements.releaseLink.run(now.ticks + keep.leaseSeconds, repositoryId, blobId);
+      this.#statements.releaseLink.run(now.ticks + this.#keep.leaseSeconds, repositoryId, blobId);
     }
-  };
-
-  return {
-    putManifest(now: Now, input: PutManifest): PutManifestOutcome {
-      const { manifest } = input;
-      const found = shared.findRepository(input.repository);
-      const stored = found && findManifest(found.id, manifest.digest);
-      let repository = found;
-      let id = stored?.id;
-      if (repository === undefined || id === undefined) {
-        const { edges, refused } = resolveEdges(found, manifest, input.sparse);
-        if (refused.length > 0) return { outcome: 'missing', missing: [...new Set(refused)] };
-        repository = shared.ensureRepository(now, input.repository);
-        id = insertManifest(now, repository, input, edges);
-      } else if (stored?.mediaType !== manifest.mediaType) {
-        // The same bytes may be pushed under another Content-Type; the newest one is what is served.
-        statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
-      }
-      const [onlyTag, ...furtherTags] = input.tags;
-      shared.addEvent(now, 'push', input.origin, {
-        repository: input.repository,
-        reference: furtherTags.length === 0 ? onlyTag : undefined,
-        digest: manifest.digest,
-      });
-      if (stored !== undefined) shared.raiseManifestLease(now, id);
-      for (const tag of input.tags) setTag(now, repository.id, id, tag, input);
-      return { outcome: 'stored', created: stored === undefined };
-    },
-
-    removeManifest(
-      now: Now,
-      input: { repository: RepositoryName; digest: Digest; origin: Origin },
-    ): RemoveManifestOutcome {
-      const { repository: name, digest, origin } = input;
-      const repository = shared.findRepository(name);
-      const manifest = repository && findManifest(repository.id, digest);
-      if (repository === undefined || manifest === undefined) return { outcome: 'unknown' };
-      const { id } = manifest;
-      const parent = statements.parentOf.get(id) as Digest | undefined;
-      if (parent !== undefined) return { outcome: 'listed', parent };
-
-      const tags = statements.tagsOfManifest.all(id) as Tag[];
-      const children = statements.childrenOf.all(id) as [number, Digest][];
-      moveToTrash(
-        now,
-        id,
-        tags,
-        children.map(([, child]) => child),
-        origin,
-      );
-      for (const tag of tags) removeHistory(now, { id: repository.id, name }, tag, origin);
-      statements.dropTagsOfManifest.run(id);
-      for (const [childId] of children) shared.raiseManifestLease(now, childId);
-      dropEdges(now, repository.id, id);
-      statements.dropManifest.run(id);
-      statements.countRemoved.run(repository.id);
-      shared.addEvent(now, 'delete', origin, { repository: name, digest });
-      return { outcome: 'removed' };
-    },
-
-    removeTag(now: Now, input: { repository: RepositoryName; tag: Tag; origin: Origin }): boolean {
-      const { repository: name, tag, origin } = input;
-      const repository = shared.findRepository(name);
-      const manifestId = repository && (statements.tagTarget.get(repository.id, tag) as number | undefined);
-      if (repository === undefined || manifestId === undefined) return false;
-      statements.dropTag.run(repository.id, tag);
-      shared.raiseManifestLease(now, manifestId);
-      removeHistory(now, { id: repository.id, name }, tag, origin);
-      return true;
-    },
-
-    recordPulls(_now: Now, pulls: readonly Pulls[]): void {
-      for (const pull of pulls) {
-        statements.addPulls.run(pull.pulls, Math.floor(pull.lastAt), pull.digest, pull.repository);
-      }
-    },
-  };
+  }
 }

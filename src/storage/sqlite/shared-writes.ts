@@ -4,7 +4,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
 import type { EventKind, Origin } from '../metadata-store.ts';
-import { type Connection, prepareAll } from './connection.ts';
+import { type Connection, prepareAll, type Statement } from './connection.ts';
 
 /** The time of a transaction, given by whoever asked for it: Unix seconds, and seconds of the registry's uptime. */
 export interface Now {
@@ -25,7 +25,7 @@ export const sql = {
   addNamespace: `INSERT INTO namespace (name, kind, created_at) VALUES (?, 'unowned', ?)`,
   addRepository: `INSERT INTO repository (namespace_id, name, state, created_at) VALUES (?, ?, 'uploading', ?)`,
   blobByDigest: 'SELECT id, location, size, damaged_at FROM blob WHERE digest = ?',
-  linkedBlob: `SELECT b.id, b.size, b.damaged_at, l.lease_ticks
+  linkedBlob: `SELECT b.id, b.size, b.damaged_at
     FROM blob b JOIN repository_blob l ON l.repository_id = ? AND l.blob_id = b.id WHERE b.digest = ?`,
   addLink: `INSERT INTO repository_blob (repository_id, blob_id, lease_ticks) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
   // max() with NULL is NULL: a referenced link stays referenced.
@@ -60,138 +60,139 @@ export interface LinkedRow {
   readonly blobId: number;
   readonly size: number;
   readonly damaged: boolean;
-  /** NULL while referenced. */
-  readonly leaseTicks: number | null;
 }
 
-export type SharedWrites = ReturnType<typeof makeSharedWrites>;
+/** The common steps over one connection. */
+export class SharedWrites {
+  readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
+  readonly #keep: KeepTimes;
 
-export function makeSharedWrites(db: Connection, keep: KeepTimes) {
-  const statements = prepareAll(db, sql);
-  for (const key of ['repositoryByName', 'blobByDigest', 'linkedBlob'] as const) statements[key].raw();
-  for (const key of ['namespaceByName', 'countInNamespace', 'missingBlobs', 'missingChildren'] as const) {
-    statements[key].pluck();
+  constructor(db: Connection, keep: KeepTimes) {
+    this.#keep = keep;
+    this.#statements = prepareAll(db, sql);
+    for (const key of ['repositoryByName', 'blobByDigest', 'linkedBlob'] as const)
+      this.#statements[key].raw();
+    for (const key of ['namespaceByName', 'countInNamespace', 'missingBlobs', 'missingChildren'] as const) {
+      this.#statements[key].pluck();
+    }
   }
 
-  const findRepository = (name: RepositoryName): RepositoryRow | undefined => {
-    const row = statements.repositoryByName.get(name) as [number, number] | undefined;
+  findRepository(name: RepositoryName): RepositoryRow | undefined {
+    const row = this.#statements.repositoryByName.get(name) as [number, number] | undefined;
     return row && { id: row[0], namespaceId: row[1] };
-  };
+  }
 
   /** The repository of that name, made in state `uploading` (and its namespace unowned) where there is none. */
-  const ensureRepository = (now: Now, name: RepositoryName): RepositoryRow => {
-    const found = findRepository(name);
+  ensureRepository(now: Now, name: RepositoryName): RepositoryRow {
+    const found = this.findRepository(name);
     if (found !== undefined) return found;
     const namespace = namespaceOf(name);
     const namespaceId =
-      (statements.namespaceByName.get(namespace) as number | undefined) ??
-      Number(statements.addNamespace.run(namespace, now.at).lastInsertRowid);
-    const id = Number(statements.addRepository.run(namespaceId, name, now.at).lastInsertRowid);
+      (this.#statements.namespaceByName.get(namespace) as number | undefined) ??
+      Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid);
+    const id = Number(this.#statements.addRepository.run(namespaceId, name, now.at).lastInsertRowid);
     return { id, namespaceId };
-  };
+  }
 
-  const findLinked = (repositoryId: number, digest: Digest): LinkedRow | undefined => {
-    const row = statements.linkedBlob.get(repositoryId, digest) as
-      | [number, number, number | null, number | null]
+  /** A blob that the repository links, damaged or not. */
+  findLinked(repositoryId: number, digest: Digest): LinkedRow | undefined {
+    const row = this.#statements.linkedBlob.get(repositoryId, digest) as
+      | [number, number, number | null]
       | undefined;
-    return row && { blobId: row[0], size: row[1], damaged: row[2] !== null, leaseTicks: row[3] };
-  };
+    return row && { blobId: row[0], size: row[1], damaged: row[2] !== null };
+  }
+
+  /** Blob by digest over all repositories, damaged or not. */
+  findBlob(digest: Digest) {
+    const row = this.#statements.blobByDigest.get(digest) as
+      | [number, Location, number, number | null]
+      | undefined;
+    return row && { id: row[0], location: row[1], size: row[2], damaged: row[3] !== null };
+  }
+
+  /** Links a blob with a full lease, or gives the link that is there one. True when the link is new. */
+  linkBlob(
+    now: Now,
+    repository: RepositoryRow,
+    blob: { readonly id: number; readonly size: number; readonly digest: Digest },
+  ): boolean {
+    const lease = now.ticks + this.#keep.leaseSeconds;
+    if (this.#statements.addLink.run(repository.id, blob.id, lease).changes === 0) {
+      this.#statements.raiseLease.run(lease, repository.id, blob.id);
+      return false;
+    }
+    const links = this.#statements.countInNamespace.get(repository.namespaceId, blob.id) as number;
+    if (links === 1) this.#statements.addUsedBytes.run(blob.size, repository.namespaceId);
+    this.#settleBlob(repository, blob.digest, blob.id);
+    return true;
+  }
+
+  /** Ends a link that no manifest references. */
+  dropLink(repository: RepositoryRow, blob: { readonly id: number; readonly size: number }): void {
+    this.#statements.dropLink.run(repository.id, blob.id);
+    if (this.#statements.uncountInNamespace.run(repository.namespaceId, blob.id).changes > 0) return;
+    this.#statements.dropFromNamespace.run(repository.namespaceId, blob.id);
+    this.#statements.addUsedBytes.run(-blob.size, repository.namespaceId);
+  }
+
+  /** Full lease for a link; one that is referenced needs none. False when there is no link. */
+  raiseLease(now: Now, repositoryId: number, blobId: number): boolean {
+    return (
+      this.#statements.raiseLease.run(now.ticks + this.#keep.leaseSeconds, repositoryId, blobId).changes > 0
+    );
+  }
+
+  /** Protects a manifest that just lost a tag or a parent, for clients that saw it while it had one. */
+  raiseManifestLease(now: Now, manifestId: number): void {
+    this.#statements.raiseManifestLease.run(now.ticks + this.#keep.leaseSeconds, manifestId);
+  }
+
+  addBlobEdge(repositoryId: number, manifestId: number, blobId: number): void {
+    this.#statements.addBlobEdge.run(manifestId, blobId, repositoryId);
+    this.#statements.markReferenced.run(repositoryId, blobId);
+  }
+
+  addChildEdge(parentId: number, childId: number): void {
+    this.#statements.addChildEdge.run(parentId, childId);
+  }
+
+  /** Gives indexes that listed a manifest before it was there their edge. */
+  settleChild(repositoryId: number, digest: Digest, childId: number): void {
+    for (const parentId of this.#statements.missingChildren.all(repositoryId, digest) as number[]) {
+      this.#statements.addChildEdge.run(parentId, childId);
+      this.#statements.dropMissing.run(repositoryId, digest, parentId);
+    }
+  }
+
+  queueUnlink(now: Now, location: Location): void {
+    this.#statements.queueUnlink.run(location, now.ticks + this.#keep.unlinkDelaySeconds);
+  }
+
+  addEvent(
+    now: Now,
+    kind: EventKind,
+    origin: Origin,
+    about: { repository: RepositoryName; reference?: string | undefined; digest?: Digest | undefined },
+  ): void {
+    this.#statements.addEvent.run(
+      now.at,
+      kind,
+      origin.actor,
+      about.repository,
+      about.reference ?? null,
+      about.digest ?? null,
+      origin.address ?? null,
+      origin.requestId ?? null,
+    );
+  }
 
   /** Gives what referred to a blob before it was there its edge. */
-  const settleBlob = (repository: RepositoryRow, digest: Digest, blobId: number): void => {
-    const waiting = statements.missingBlobs.all(repository.id, digest) as number[];
+  #settleBlob(repository: RepositoryRow, digest: Digest, blobId: number): void {
+    const waiting = this.#statements.missingBlobs.all(repository.id, digest) as number[];
     for (const manifestId of waiting) {
-      statements.addBlobEdge.run(manifestId, blobId, repository.id);
-      statements.dropMissing.run(repository.id, digest, manifestId);
+      this.#statements.addBlobEdge.run(manifestId, blobId, repository.id);
+      this.#statements.dropMissing.run(repository.id, digest, manifestId);
     }
-    if (waiting.length > 0) statements.markReferenced.run(repository.id, blobId);
-  };
-
-  return {
-    findRepository,
-    ensureRepository,
-    findLinked,
-
-    /** Blob by digest over all repositories, damaged or not. */
-    findBlob(digest: Digest) {
-      const row = statements.blobByDigest.get(digest) as
-        | [number, Location, number, number | null]
-        | undefined;
-      return row && { id: row[0], location: row[1], size: row[2], damaged: row[3] !== null };
-    },
-
-    /** Links a blob with a full lease, or gives the link that is there one. True when the link is new. */
-    linkBlob(
-      now: Now,
-      repository: RepositoryRow,
-      blob: { readonly id: number; readonly size: number; readonly digest: Digest },
-    ): boolean {
-      const lease = now.ticks + keep.leaseSeconds;
-      if (statements.addLink.run(repository.id, blob.id, lease).changes === 0) {
-        statements.raiseLease.run(lease, repository.id, blob.id);
-        return false;
-      }
-      const links = statements.countInNamespace.get(repository.namespaceId, blob.id) as number;
-      if (links === 1) statements.addUsedBytes.run(blob.size, repository.namespaceId);
-      settleBlob(repository, blob.digest, blob.id);
-      return true;
-    },
-
-    /** Ends a link that no manifest references. */
-    dropLink(repository: RepositoryRow, blob: { readonly id: number; readonly size: number }): void {
-      statements.dropLink.run(repository.id, blob.id);
-      if (statements.uncountInNamespace.run(repository.namespaceId, blob.id).changes > 0) return;
-      statements.dropFromNamespace.run(repository.namespaceId, blob.id);
-      statements.addUsedBytes.run(-blob.size, repository.namespaceId);
-    },
-
-    /** Full lease for a link; one that is referenced needs none. False when there is no link. */
-    raiseLease(now: Now, repositoryId: number, blobId: number): boolean {
-      return statements.raiseLease.run(now.ticks + keep.leaseSeconds, repositoryId, blobId).changes > 0;
-    },
-
-    /** Protects a manifest that just lost a tag or a parent, for clients that saw it while it had one. */
-    raiseManifestLease(now: Now, manifestId: number): void {
-      statements.raiseManifestLease.run(now.ticks + keep.leaseSeconds, manifestId);
-    },
-
-    addBlobEdge(repositoryId: number, manifestId: number, blobId: number): void {
-      statements.addBlobEdge.run(manifestId, blobId, repositoryId);
-      statements.markReferenced.run(repositoryId, blobId);
-    },
-
-    addChildEdge(parentId: number, childId: number): void {
-      statements.addChildEdge.run(parentId, childId);
-    },
-
-    /** Gives indexes that listed a manifest before it was there their edge. */
-    settleChild(repositoryId: number, digest: Digest, childId: number): void {
-      for (const parentId of statements.missingChildren.all(repositoryId, digest) as number[]) {
-        statements.addChildEdge.run(parentId, childId);
-        statements.dropMissing.run(repositoryId, digest, parentId);
-      }
-    },
-
-    queueUnlink(now: Now, location: Location): void {
-      statements.queueUnlink.run(location, now.ticks + keep.unlinkDelaySeconds);
-    },
-
-    addEvent(
-      now: Now,
-      kind: EventKind,
-      origin: Origin,
-      about: { repository: RepositoryName; reference?: string | undefined; digest?: Digest | undefined },
-    ): void {
-      statements.addEvent.run(
-        now.at,
-        kind,
-        origin.actor,
-        about.repository,
-        about.reference ?? null,
-        about.digest ?? null,
-        origin.address ?? null,
-        origin.requestId ?? null,
-      );
-    },
-  };
+    if (waiting.length > 0) this.#statements.markReferenced.run(repository.id, blobId);
+  }
 }
