@@ -78,6 +78,8 @@ async function push(store: MetadataStore, pusher: number): Promise<void> {
       say(name);
     } catch (error) {
       say(`rejected ${(error as Error).name}`);
+      // Lets other things happen: a refusal comes at once.
+      await sleep(2);
     }
   }
 }
