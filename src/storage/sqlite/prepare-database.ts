@@ -177,7 +177,8 @@ function backUp(options: PrepareOptions, path: string): void {
   const backups = join(options.folder, backupFolder);
   mkdirSync(backups, { recursive: true, mode: 0o700 });
   for (const file of readdirSync(backups)) {
-    if (file.endsWith(partialSuffix)) rmSync(join(backups, file), { force: true });
+    // SQLite's journal of a copy that was cut short has the copy's name with something after it.
+    if (file.includes(partialSuffix)) rmSync(join(backups, file), { force: true });
   }
   const db = openReader(path);
   try {
