@@ -20,6 +20,8 @@ export interface RequestFacts {
   readonly host: string | undefined;
   /** True when Forwarded, X-Forwarded-* or Via is present: somebody else's request is being passed on. */
   readonly forwarded: boolean;
+  /** True when a browser says that another site's page makes the request (Sec-Fetch-Site, else a foreign Origin). */
+  readonly crossSite: boolean;
   readonly authorization: string | undefined;
 }
 

@@ -13,11 +13,14 @@ export function isLoopbackAddress(address: string): boolean {
   return family !== 0 && loopback.check(address, family === 6 ? 'ipv6' : 'ipv4');
 }
 
+const localName = /^(?:[a-z0-9-]+\.)*localhost\.?$/;
+const hostHeader = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/;
+
 /** True when a Host header (name or address, with or without port) names this machine's loopback. */
 export function isLoopbackHost(host: string): boolean {
-  const name = host.replace(/:\d*$/, '').toLowerCase();
-  if (name === 'localhost' || name.endsWith('.localhost')) return true;
-  return isLoopbackAddress(name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name);
+  const name = hostHeader.exec(host.toLowerCase())?.[1];
+  if (name === undefined) return false;
+  return localName.test(name) || isLoopbackAddress(name.replace(/^\[(.*)\]$/, '$1'));
 }
 
 const howToOpen =
@@ -42,5 +45,7 @@ function refusalOf(facts: RequestFacts): string | undefined {
   }
   if (!isLoopbackAddress(facts.remoteAddress))
     return `the request came from another machine, and ${howToOpen}`;
+  // A page of another site could otherwise fill this machine's disk: a POST needs no preflight.
+  if (facts.crossSite) return `the request was made by a web page of another site, and ${howToOpen}`;
   return undefined;
 }

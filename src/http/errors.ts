@@ -58,7 +58,9 @@ export async function replyWithError(
   reply: FastifyReply,
 ): Promise<void> {
   const oci = asOciError(error);
-  request.failure = oci.status >= 500 ? error : undefined;
+  // A refusal that was meant (read-only, no room) is no failure; neither is a client that went away.
+  const meant = error instanceof OciError && error.cause === undefined;
+  request.failure = oci.status >= 500 && !meant && !request.raw.destroyed ? error : undefined;
   if (reply.sent || reply.raw.destroyed) return;
   const drained = await drainBody(request.raw);
   if (!drained) reply.header('connection', 'close');

@@ -1,7 +1,9 @@
 // The one place that decides whether a request may go on, before any body is read. Every route declares the action it needs;
 // one that does not is refused, so that a forgotten declaration fails closed.
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Access, Action, Principal } from '../auth/access.ts';
+import { isLoopbackHost } from '../auth/open-access.ts';
 import { OciError } from '../oci/errors.ts';
 import { parseRepositoryName, type RepositoryName } from '../oci/name.ts';
 import type { Origin } from '../storage/metadata-store.ts';
@@ -52,6 +54,7 @@ function admit(request: FastifyRequest, access: Access): void {
     remoteAddress: request.raw.socket.remoteAddress ?? '',
     host: headers.host,
     forwarded: isForwarded(headers),
+    crossSite: isCrossSite(headers),
     authorization: headers.authorization,
   });
   if ('refused' in principal) throw new OciError('DENIED', principal.refused);
@@ -62,10 +65,28 @@ function admit(request: FastifyRequest, access: Access): void {
   if (!decision.allowed) throw new OciError('DENIED', decision.reason);
 }
 
-function isForwarded(headers: FastifyRequest['raw']['headers']): boolean {
-  if (headers.forwarded !== undefined || headers.via !== undefined) return true;
-  for (const name in headers) if (name.startsWith('x-forwarded-')) return true;
+// What proxies add, standard or not; nginx's bare proxy_pass adds nothing, and only the Host header tells then.
+const proxyHeaders = new Set([
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'x-forwarded',
+  'x-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'x-original-host',
+  'x-envoy-external-address',
+]);
+
+function isForwarded(headers: IncomingHttpHeaders): boolean {
+  for (const name in headers) if (proxyHeaders.has(name) || name.startsWith('x-forwarded-')) return true;
   return false;
+}
+
+function isCrossSite({ origin, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  if (site !== undefined) return site === 'cross-site' || site === 'same-site';
+  if (origin === undefined) return false;
+  return !URL.canParse(origin) || !isLoopbackHost(new URL(origin).host);
 }
 
 /** The repository of a request whose route has one in its path. */

@@ -102,6 +102,14 @@ describe('mode open', () => {
       { host: 'localhost', 'x-forwarded-for': '192.0.2.1' },
       { host: 'localhost', 'x-forwarded-proto': 'https' },
       { host: 'localhost', via: '1.1 proxy' },
+      { host: 'localhost', 'x-real-ip': '192.0.2.1' },
+      { host: 'localhost', origin: 'https://evil.example' },
+      { host: 'localhost', origin: 'null' },
+      { host: 'localhost', 'sec-fetch-site': 'cross-site' },
+      { host: 'evil.example#.localhost' },
+      { host: 'evil.example/.localhost' },
+      { host: '.localhost' },
+      { host: 'localhost:999999' },
     ]) {
       const { status, body } = await requestWith(port, '/v2/', headers as Record<string, string>);
       assert.equal(status, 403, JSON.stringify(headers));
