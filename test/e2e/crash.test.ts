@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeFolder } from '../support/cleanup.ts';
+import { sha256 } from '../support/images.ts';
 import { Ledger } from '../support/ledger.ts';
 import { makeRandom, Pusher } from '../support/pusher.ts';
 import { startBerth } from '../support/running-berth.ts';
@@ -42,4 +43,34 @@ test(`kill -9 in mid-push, ${ROUNDS} times: no acknowledged change is lost, noth
   );
   assert.ok(acknowledged > ROUNDS * PUSHERS, 'the server was killed before it did anything');
   assert.ok(unsure > 0 && resumed > 0, 'no kill came in the middle of a push');
+});
+
+test('the ledger of these tests notices what is lost, what came back and what is another', async (t) => {
+  const berth = await startBerth(t);
+  const ask = async (method: string, path: string) => {
+    const response = await fetch(`${berth.url}/v2/crash/ledger/${path}`, { method });
+    assert.ok(response.ok, `${method} ${path}: ${response.status}`);
+    return sha256(Buffer.from(await response.arrayBuffer()));
+  };
+  const pushed = async () => {
+    const ledger = new Ledger();
+    const pusher = new Pusher(berth.url, ledger, 'crash/ledger', makeRandom(7));
+    for (let step = 0; step < 20; step += 1) await pusher.step();
+    await ledger.check(berth.url, Infinity);
+    const tag = ['t0', 't1', 't2', 't3'].find((name) => ledger.findTag('crash/ledger', name) !== undefined);
+    assert(tag !== undefined);
+    return { ledger, tag, digest: await ask('GET', `manifests/${tag}`) };
+  };
+
+  const lostTag = await pushed();
+  await ask('DELETE', `manifests/${lostTag.tag}`);
+  await assert.rejects(lostTag.ledger.check(berth.url, Infinity), /has gone instead of sha256/);
+
+  const lostManifest = await pushed();
+  await ask('DELETE', `manifests/${lostManifest.digest}`);
+  await assert.rejects(lostManifest.ledger.check(berth.url, Infinity), /stored manifests .* is lost/);
+
+  const cameBack = await pushed();
+  cameBack.ledger.acknowledgeTag('crash/ledger', cameBack.tag, undefined);
+  await assert.rejects(cameBack.ledger.check(berth.url, Infinity), /instead of absent/);
 });
