@@ -1,5 +1,5 @@
 // One log line and one set of metrics a request, written when it is over. No header, query or body goes into the log.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from './metrics.ts';
 
@@ -8,39 +8,42 @@ const quietHandlers = new Set(['health', 'metrics']);
 
 /** Registers the hooks. `requests: false` leaves out the line of a request that went well. */
 export function observe(app: FastifyInstance, log: Logger, metrics: Metrics, requests: boolean): void {
-  app.addHook('onRequest', (_request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
+    const beganAt = performance.now();
+    const writtenBefore = request.raw.socket.bytesWritten;
     metrics.begin();
-    done();
-  });
-  app.addHook('onResponse', (request, reply, done) => {
-    const { statusCode } = reply;
-    const { handler } = request.routeOptions.config;
-    const bytes = Number(reply.getHeader('content-length') ?? 0);
-    metrics.end(request, reply, reply.elapsedTime / 1000, bytes);
-    if (request.failure !== undefined) {
-      log.error({ ...lineOf(), err: request.failure }, 'request failed');
-    } else if (requests && !quietHandlers.has(handler ?? '')) {
-      log.info(lineOf(), 'request');
-    }
-    done();
-
-    function lineOf() {
+    // Not onResponse, which an aborted request never reaches.
+    reply.raw.once('close', () => {
+      const milliseconds = performance.now() - beganAt;
       const aborted = !reply.raw.writableFinished;
-      return {
+      const bytes = aborted ? request.raw.socket.bytesWritten - writtenBefore : bodyBytes(request, reply);
+      metrics.end(request, reply, milliseconds / 1000, bytes);
+      const { handler = 'other' } = request.routeOptions.config;
+      const failed = request.failure !== undefined;
+      if (!failed && (!requests || quietHandlers.has(handler))) return;
+      const line = {
         requestId: request.id,
         method: request.method,
-        route: handler ?? 'other',
+        route: handler,
         repository: request.repository,
         reference: referenceOf(request.params),
-        status: statusCode,
+        status: reply.statusCode,
         bytes,
-        milliseconds: Math.round(reply.elapsedTime * 100) / 100,
+        milliseconds: Math.round(milliseconds * 100) / 100,
         actor: request.principal?.name,
         address: request.ip,
         ...(aborted ? { aborted } : {}),
       };
-    }
+      if (failed) log.error({ ...line, err: request.failure }, 'request failed');
+      else log.info(line, 'request');
+    });
+    done();
   });
+}
+
+function bodyBytes(request: FastifyRequest, reply: FastifyReply): number {
+  if (request.method === 'HEAD' || reply.statusCode === 304) return 0;
+  return Number(reply.getHeader('content-length') ?? 0);
 }
 
 function referenceOf(params: unknown): string | undefined {

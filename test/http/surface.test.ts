@@ -177,6 +177,25 @@ describe('operation', () => {
     assert.equal(JSON.stringify(logged).includes('c2VjcmV0'), false);
   });
 
+  it('logs and counts a request that the client broke off', async (t) => {
+    const { url, logged } = await startRegistry(t);
+    const digest = await pushBlob(url, 'acme/web', Buffer.alloc(64 << 20, 'x'));
+    await new Promise<void>((resolve) => {
+      const get = request(`${url}/v2/acme/web/blobs/${digest}`, { agent: false }, (reply) => reply.destroy());
+      get.on('error', () => {}).on('close', () => resolve());
+      get.end();
+    });
+    const broken = () => logged.find(({ aborted }) => aborted === true);
+    for (let attempt = 0; attempt < 100 && broken() === undefined; attempt += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.equal(broken()?.route, 'blob');
+    assert.equal(broken()?.level, 30);
+    const text = await (await fetch(`${url}/metrics`)).text();
+    // The scrape itself is the one in flight.
+    assert.match(text, /registry_http_in_flight_requests 1\n/);
+  });
+
   it('says that it lives and is ready', async (t) => {
     const { url } = await startRegistry(t);
     assert.equal((await fetch(`${url}/livez`)).status, 200);
