@@ -59,8 +59,11 @@ export function oneOf<const V extends string>(...words: readonly V[]): Kind<V> {
     allowed: words.length === 2 ? words.join(' or ') : `one of ${words.join(', ')}`,
     schema: { enum: words },
     fromText: (text) => text,
-    // String(): `minimumVersion: 1.2` without quotes is a number to YAML and clear to everybody else.
-    parse: (written) => words.find((word) => word === String(written)),
+    parse: (written) => {
+      // `minimumVersion: 1.2` without quotes is a number to YAML and clear to everybody else.
+      const text = typeof written === 'number' ? String(written) : written;
+      return words.find((word) => word === text);
+    },
   };
 }
 

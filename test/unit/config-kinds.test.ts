@@ -12,6 +12,7 @@ import {
   type Kind,
   listOf,
   oneOf,
+  path,
   publicUrl,
   rate,
   room,
@@ -175,6 +176,10 @@ describe('the kinds of value', () => {
       addressBlock,
       publicUrl,
       flag,
+      path,
+      wholeNumber(0, 65_535),
+      oneOf('1.2', '1.3'),
+      listOf(addressBlock),
     ];
     fc.assert(
       fc.property(fc.anything(), (written) => {
