@@ -1,6 +1,6 @@
 // The shape of Berth's effective configuration: one frozen value, with durations in seconds and sizes in bytes.
 // Names and defaults are those of config/berth.yaml. `Infinity` stands for "unlimited" and "never".
-import type { SparseMode } from '../storage/metadata-store.ts';
+import type { SparseMode, Visibility } from '../storage/metadata-store.ts';
 
 export interface Config {
   readonly data: string;
@@ -14,10 +14,47 @@ export interface Config {
     readonly tls:
       | { readonly certificate: string; readonly key: string; readonly minimumVersion: '1.2' | '1.3' }
       | undefined;
+    /** `auto`, `off` or an absolute path. */
+    readonly socket: string;
   };
   readonly access: {
     readonly mode: 'auto' | 'open' | 'token';
     readonly openOnNetwork: boolean;
+    readonly adminPassword: string | undefined;
+    readonly organizationsCreatedBy: 'administrators' | 'users';
+    readonly personalNamespaces: boolean;
+    readonly defaultVisibility: Visibility;
+    readonly reservedNames: readonly string[];
+  };
+  readonly auth: {
+    readonly token: {
+      readonly service: string | undefined;
+      readonly issuer: string | undefined;
+      readonly lifetime: number;
+      readonly clockSkew: number;
+      readonly keyRotation: number;
+    };
+    readonly refreshToken: { readonly lifetime: number };
+    readonly password: {
+      readonly minimumLength: number;
+      readonly bcryptCost: number;
+      readonly refuseCommon: boolean;
+    };
+    readonly personalToken: { readonly defaultExpiry: number; readonly longestExpiry: number };
+    readonly robotToken: {
+      readonly defaultExpiry: number;
+      readonly longestExpiry: number;
+      readonly warnUnused: number;
+      readonly warnBeforeExpiry: number;
+    };
+    readonly throttle: {
+      readonly failuresPerAccount: number;
+      readonly failuresPerAddress: number;
+      readonly window: number;
+      /** Addresses, CIDR blocks, and the word loopback. */
+      readonly exemptAddresses: readonly string[];
+    };
+    readonly session: { readonly idle: number; readonly longest: number };
   };
   readonly storage: {
     readonly delete: boolean;
@@ -50,8 +87,10 @@ export interface Config {
     /** Bytes per second, averaged over 120 s. */
     readonly slowestTransfer: number;
     readonly listWithoutN: number;
+    readonly pageSize: number;
     readonly shutdown: number;
   };
+  readonly audit: { readonly keep: number };
   readonly metrics: { readonly address: { readonly host: string; readonly port: number } | undefined };
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';

@@ -160,6 +160,33 @@ export const socketAddress: Kind<{ readonly host: string; readonly port: number 
   },
 );
 
+/** A text without line breaks. */
+export const text: Kind<string> = textKind('a text without line breaks', /^[^\0\r\n]+$/, ([whole]) => whole);
+
+/** A name that somebody could register: one component of a repository name. */
+export const accountName: Kind<string> = textKind(
+  'a name of lower-case letters and digits, joined inside by one of ". _ __ -"',
+  /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/,
+  ([name]) => name,
+);
+
+/** Where the management socket is: auto, off, or an absolute path. */
+export const socketPlace: Kind<string> = textKind(
+  'auto, off or an absolute path',
+  /^(?:auto|off|\/[^\0]+)$/,
+  ([place]) => place,
+);
+
+/** `kind`, or the word unlimited, which means Infinity. */
+export function orUnlimited(kind: Kind<number>): Kind<number> {
+  return {
+    allowed: `${kind.allowed}, or unlimited`,
+    schema: { anyOf: [kind.schema, { const: 'unlimited' }] },
+    fromText: (written) => (written === 'unlimited' ? written : kind.fromText(written)),
+    parse: (written) => (written === 'unlimited' ? Number.POSITIVE_INFINITY : kind.parse(written)),
+  };
+}
+
 /** An address or a block of addresses in CIDR form. */
 export const addressBlock: Kind<string> = textKind(
   'an IP address or a block of them in CIDR form, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8',
@@ -172,6 +199,14 @@ export const addressBlock: Kind<string> = textKind(
       : undefined;
   },
 );
+
+/** The word loopback, an address, or a block of addresses. */
+export const loopbackOrBlock: Kind<string> = {
+  allowed: `loopback, or ${addressBlock.allowed}`,
+  schema: { anyOf: [{ const: 'loopback' }, addressBlock.schema] },
+  fromText: (written) => written,
+  parse: (written) => (written === 'loopback' ? written : addressBlock.parse(written)),
+};
 
 /** The origin that clients type, without a trailing slash. */
 export const publicUrl: Kind<string> = textKind(

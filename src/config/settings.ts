@@ -1,13 +1,16 @@
 // Every setting: its place in the file, its kind, its default as one would write it, and what it does. Validation, the
 // environment, the JSON Schema and `berth config show` are all read from this one tree; config/berth.yaml is compared with it.
 import {
+  accountName,
   addressBlock,
   bindAddress,
   duration,
   flag,
   type Kind,
   listOf,
+  loopbackOrBlock,
   oneOf,
+  orUnlimited,
   path,
   publicUrl,
   rate,
@@ -15,6 +18,8 @@ import {
   share,
   size,
   socketAddress,
+  socketPlace,
+  text,
   type Written,
   wholeNumber,
 } from './kinds.ts';
@@ -78,6 +83,11 @@ export const settings = {
       key: optional(path, 'PEM file with the private key.', reload),
       minimumVersion: setting(oneOf('1.2', '1.3'), '1.2', 'The oldest TLS version that is spoken.'),
     },
+    socket: setting(
+      socketPlace,
+      'auto',
+      'The management socket of this machine: auto puts it into the data folder; off: none.',
+    ),
   },
   access: {
     mode: setting(
@@ -90,6 +100,85 @@ export const settings = {
       false,
       'Lets an open registry answer other machines too: anybody may then push and delete.',
     ),
+    adminPassword: optional(
+      text,
+      'First start only: the password of the user admin; empty: a random one in a file of the data folder.',
+      { secret: true },
+    ),
+    organizationsCreatedBy: setting(
+      oneOf('administrators', 'users'),
+      'administrators',
+      'Who may found organizations.',
+    ),
+    personalNamespaces: setting(
+      flag,
+      true,
+      'Every user who is not a guest owns the namespace of the same name.',
+    ),
+    defaultVisibility: setting(
+      oneOf('private', 'internal', 'public'),
+      'private',
+      'What new repositories are where their namespace does not say otherwise.',
+      reload,
+    ),
+    reservedNames: setting(listOf(accountName), [], 'More names that nobody may register.'),
+  },
+  auth: {
+    token: {
+      service: optional(text, 'The service of bearer tokens; empty: the host of http.publicUrl, else berth.'),
+      issuer: optional(text, 'The issuer of bearer tokens; empty: http.publicUrl, else berth.'),
+      lifetime: setting(duration({ longestDays: 1 }), '15m', 'How long a bearer token is good for.'),
+      clockSkew: setting(duration({ longestDays: 1 }), '60s', 'How far clocks of clients may be off.'),
+      keyRotation: setting(duration({ never: true }), '30d', 'How long a signing key signs.'),
+    },
+    refreshToken: {
+      lifetime: setting(
+        duration({ never: true }),
+        '90d',
+        'How long the identity token of docker is good for.',
+      ),
+    },
+    password: {
+      minimumLength: setting(
+        wholeNumber(8, 64),
+        12,
+        'Characters of a password at least; it has 72 bytes at most.',
+      ),
+      bcryptCost: setting(wholeNumber(10, 16), 12, 'The cost of a password hash, as a power of two.'),
+      refuseCommon: setting(flag, true, 'Refuses passwords that are known to be common.'),
+    },
+    personalToken: {
+      defaultExpiry: setting(duration({ never: true }), '90d', 'When a personal token ends unless told.'),
+      longestExpiry: setting(duration({ never: true }), '365d', 'The longest life of a personal token.'),
+    },
+    robotToken: {
+      defaultExpiry: setting(duration({ never: true }), 'never', 'When a token of a robot ends unless told.'),
+      longestExpiry: setting(duration({ never: true }), 'never', 'The longest life of a token of a robot.'),
+      warnUnused: setting(duration({ never: true }), '90d', 'Warns of tokens that nobody used for so long.'),
+      warnBeforeExpiry: setting(duration(), '14d', 'Warns of tokens that end within so long.'),
+    },
+    throttle: {
+      failuresPerAccount: setting(
+        orUnlimited(many),
+        10,
+        'Wrong passwords of one account from one address (IPv6: /64) within the window.',
+      ),
+      failuresPerAddress: setting(
+        orUnlimited(many),
+        100,
+        'Wrong passwords from one address within the window.',
+      ),
+      window: setting(wait, '15m', 'The time in which wrong passwords are counted.'),
+      exemptAddresses: setting(
+        listOf(loopbackOrBlock),
+        ['loopback'],
+        'Addresses whose wrong passwords are not counted by address.',
+      ),
+    },
+    session: {
+      idle: setting(duration(), '8h', 'A browser session nobody uses for so long ends.'),
+      longest: setting(duration(), '7d', 'A browser session ends after so long in any case.'),
+    },
   },
   storage: {
     delete: setting(flag, true, 'false: every DELETE of content answers 405.'),
@@ -140,7 +229,11 @@ export const settings = {
       10_000,
       'Entries of a tag list or catalog asked for without ?n=.',
     ),
+    pageSize: setting(wholeNumber(1, 1000), 100, 'Items of a page of the management API unless told.'),
     shutdown: setting(wait, '60s', 'The time that requests in flight have to finish after SIGTERM.'),
+  },
+  audit: {
+    keep: setting(duration({ never: true }), '365d', 'How long audited events are kept.'),
   },
   metrics: {
     address: optional(

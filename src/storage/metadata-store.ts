@@ -4,12 +4,14 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
+import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
 
 /** Who did something, from where: it goes into history and event rows. */
 export interface Origin {
   readonly actor: string;
   readonly address?: string | undefined;
+  readonly userAgent?: string | undefined;
   readonly requestId?: string | undefined;
 }
 
@@ -26,6 +28,7 @@ export interface MetadataStore {
   readonly blobs: BlobIndex;
   readonly uploads: UploadIndex;
   readonly events: EventStore;
+  readonly accounts: AccountStore;
   /** Statistics of the writer since the start, for metrics. */
   writerStatistics(): WriterStatistics;
   /** Persists the uptime clock. Call it every minute; close() does it too. */
@@ -285,19 +288,84 @@ export interface UploadIndex {
 // ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink'] as const;
+/** Changes of content. */
 export type EventKind = (typeof eventKinds)[number];
 
-/** One change, written in its transaction. push and delete are of manifests, mount and unlink of blobs, tag and untag of tags. */
+/** What else is audited: changes of who may what, of the registry itself, and sign-ins. */
+export const auditActions = [
+  'user.add',
+  'user.update',
+  'user.password',
+  'user.disable',
+  'user.enable',
+  'user.remove',
+  'organization.add',
+  'organization.remove',
+  'member.set',
+  'member.remove',
+  'team.add',
+  'team.remove',
+  'team-member.add',
+  'team-member.remove',
+  'robot.add',
+  'robot.update',
+  'robot.remove',
+  'namespace.update',
+  'grant.set',
+  'grant.remove',
+  'token.add',
+  'token.remove',
+  'session.remove',
+  'code.add',
+  'key.rotate',
+  'read-only.set',
+  'sign-in',
+] as const;
+export type AuditAction = (typeof auditActions)[number];
+
+/**
+ * One change, written in its transaction. push and delete are of manifests, mount and unlink of blobs, tag and untag of tags.
+ */
 export interface RegistryEvent {
   readonly seq: number;
   readonly at: number;
-  readonly kind: EventKind;
+  readonly kind: EventKind | AuditAction;
   readonly actor: string;
+  readonly outcome: 'allowed' | 'refused';
   readonly repository: string | undefined;
   readonly reference: string | undefined;
   readonly digest: string | undefined;
+  /** What a change of access was about: 'user:alice', 'organization:acme', 'grant:acme/**'. */
+  readonly object: string | undefined;
+  readonly namespace: string | undefined;
   readonly address: string | undefined;
+  readonly userAgent: string | undefined;
   readonly requestId: string | undefined;
+  /** `before` and `after` of a change without secrets; counts of aggregated sign-ins. */
+  readonly detail: Readonly<Record<string, unknown>> | undefined;
+}
+
+export interface AuditFilter {
+  readonly actor?: string | undefined;
+  readonly action?: string | undefined;
+  readonly object?: string | undefined;
+  readonly repository?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly outcome?: 'allowed' | 'refused' | undefined;
+  /** Unix seconds, inclusive. */
+  readonly since?: number | undefined;
+  /** Unix seconds, exclusive. */
+  readonly until?: number | undefined;
+}
+
+/** Sign-ins of one account from one address with one outcome in one minute, gathered in memory. */
+export interface SignIns {
+  readonly at: number;
+  readonly account: string;
+  readonly address: string;
+  readonly userAgent: string | undefined;
+  readonly outcome: 'allowed' | 'refused';
+  readonly count: number;
 }
 
 export interface TagHistoryEntry {
@@ -312,6 +380,23 @@ export interface TagHistoryEntry {
 export interface EventStore {
   /** Events after `after`, in order. */
   read(options: { readonly after: number; readonly limit: number }): Promise<Page<RegistryEvent>>;
+  /** Events that match every part of `filter`, newest first, beginning before `before` (a seq). */
+  audit(options: {
+    readonly filter: AuditFilter;
+    readonly before?: number | undefined;
+    readonly limit: number;
+  }): Promise<Page<RegistryEvent>>;
+  /** Writes gathered sign-ins as one event each. */
+  recordSignIns(signIns: readonly SignIns[]): Promise<void>;
+  /** Writes one event for a change that has no rows of its own (read-only). */
+  record(options: {
+    readonly action: AuditAction;
+    readonly object: string;
+    readonly detail: Readonly<Record<string, unknown>>;
+    readonly origin: Origin;
+  }): Promise<void>;
+  /** Drops up to `limit` events from before `at`; the number dropped. */
+  dropBefore(at: number, limit: number): Promise<number>;
   /** A tag's past, newest first. */
   tagHistory(repository: RepositoryName, tag: Tag, limit: number): Promise<readonly TagHistoryEntry[]>;
 }
