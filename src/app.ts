@@ -64,7 +64,7 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     done();
   });
   observe(app, log, metrics, config.log.requests);
-  guard(app, context.access);
+  guard(app, context);
   passBodiesOn(app);
   app.setNotFoundHandler({}, replyNotFound);
 

@@ -4,6 +4,7 @@ import type { Access, Action } from '../auth/access.ts';
 import type { Config } from '../config/config.ts';
 import { OciError } from '../oci/errors.ts';
 import type { Registry } from '../registry/registry.ts';
+import { publicBaseOf } from './challenge.ts';
 import type { TransferWatch } from './transfer-watch.ts';
 
 export interface HttpContext {
@@ -47,5 +48,5 @@ function refuseMethod(allowed: readonly Method[]): never {
 /** `path` as a client should follow it: relative, or with the public base where http.relativeUrls is off. */
 export function linkTo(context: HttpContext, request: FastifyRequest, path: string): string {
   if (context.config.http.relativeUrls) return path;
-  return `${context.config.http.publicUrl ?? `${request.protocol}://${request.host}`}${path}`;
+  return `${publicBaseOf(context.config, request)}${path}`;
 }
