@@ -24,7 +24,8 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   const lifetime = beginLifetime(log, flush, () => reload(sources, config, server, log));
   const isNew = await isNewFolder(config.data);
   try {
-    server = await startServer({ config, log, version });
+    const runtimeFolder = context.environment.XDG_RUNTIME_DIR || undefined;
+    server = await startServer({ config, log, version, runtimeFolder });
   } catch (error) {
     flush();
     throw asStartFailure(error, config, context.userId);
@@ -35,6 +36,8 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
     sqliteVersion: sqliteVersion(),
     url: server.url,
     port: server.port,
+    mode: server.mode,
+    firstPassword: server.firstPassword,
     isNew,
     onTerminal: context.stdout.isTTY === true,
     portByFlag: loaded.sources.get('http.port') === '--port',
