@@ -29,11 +29,17 @@ export interface Ceiling {
 
 /** How somebody proved who he is. */
 export type Proof =
-  | { readonly kind: 'password' }
+  /** `passwordGeneration`: which of the passwords that the user ever had; the next one voids what this one obtained. */
+  | { readonly kind: 'password'; readonly passwordGeneration: number }
   /** A personal or robot token, a session or a refresh token, by the id of its row. */
   | { readonly kind: 'personal' | 'robot' | 'session' | 'refresh'; readonly credentialId: number }
-  /** An access token of /token; `credentialId` is of what it was obtained with, undefined for a password. */
-  | { readonly kind: 'bearer'; readonly credentialId: number | undefined; readonly scopes: TokenScopes };
+  /** An access token of /token; it names the credential or else the password that it was obtained with. */
+  | {
+      readonly kind: 'bearer';
+      readonly credentialId: number | undefined;
+      readonly passwordGeneration: number | undefined;
+      readonly scopes: TokenScopes;
+    };
 
 /** Who is asking. `name` goes into history, events and logs, and owns upload sessions. */
 export type Principal =
