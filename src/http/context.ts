@@ -1,9 +1,11 @@
 // What the routes work with.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Access, Action } from '../auth/access.ts';
+import type { Authority } from '../auth/authority.ts';
 import type { Config } from '../config/config.ts';
 import { OciError } from '../oci/errors.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { Clock } from '../storage/clock.ts';
 import { publicBaseOf } from './challenge.ts';
 import type { TransferWatch } from './transfer-watch.ts';
 
@@ -11,10 +13,15 @@ export interface HttpContext {
   readonly config: Config;
   readonly version: string;
   readonly access: Access;
+  /** Who there is, and how they prove it. */
+  readonly authority: Authority;
   readonly registry: Registry;
   readonly transfers: TransferWatch;
+  readonly clock: Clock;
   /** True from the moment the server was told to stop. */
   readonly draining: () => boolean;
+  /** To be called after the password of a user was changed or taken away. */
+  readonly passwordChanged: (user: string) => Promise<void>;
 }
 
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
