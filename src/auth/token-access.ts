@@ -6,6 +6,7 @@ import type { Clock } from '../storage/clock.ts';
 import {
   type Access,
   type Action,
+  type AnonymousPrincipal,
   type Authentication,
   anonymous,
   type Decision,
@@ -189,10 +190,10 @@ function carries(scopes: TokenScopes, repository: RepositoryName, action: Reposi
   return carried !== undefined && scopesForAction[action].every((one) => carried.has(one));
 }
 
-function isNobody(principal: Principal): principal is Extract<Principal, { kind: 'anonymous' }> {
+function isNobody(principal: Principal): principal is AnonymousPrincipal {
   return principal.kind === 'anonymous' && !principal.everything;
 }
 
-function refuseNobody({ scopes }: Extract<Principal, { kind: 'anonymous' }>): Decision {
+function refuseNobody({ scopes }: AnonymousPrincipal): Decision {
   return scopes === undefined ? unauthenticated : insufficientScope;
 }
