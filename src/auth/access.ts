@@ -60,8 +60,10 @@ export type Principal =
   /** Whoever may open the socket in the data folder, or the folder itself: administrator. name: 'local:0(root)'. */
   | { readonly kind: 'local'; readonly name: string };
 
+export type AnonymousPrincipal = Extract<Principal, { kind: 'anonymous' }>;
+
 /** Mode `open`: everybody, and everything that is about content. */
-export const openPrincipal: Principal = {
+export const openPrincipal: AnonymousPrincipal = {
   kind: 'anonymous',
   name: 'anonymous',
   everything: true,
@@ -69,7 +71,7 @@ export const openPrincipal: Principal = {
 };
 
 /** Mode `token`, without credentials. */
-export const anonymous: Principal = { ...openPrincipal, everything: false };
+export const anonymous: AnonymousPrincipal = { ...openPrincipal, everything: false };
 
 /** What of a request tells who is asking and from where. */
 export interface RequestFacts {

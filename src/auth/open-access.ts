@@ -1,13 +1,7 @@
 // Access mode `open`: everybody on this machine may push and pull, as with registry:2 on a laptop. A request that was passed
 // on by a proxy, or whose Host is not this machine (a web page with DNS rebinding), is refused unless openOnNetwork is set.
 import { BlockList, isIP } from 'node:net';
-import {
-  type Access,
-  type Authentication,
-  type Decision,
-  openPrincipal,
-  type RequestFacts,
-} from './access.ts';
+import { type Access, openPrincipal, type RequestFacts } from './access.ts';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -32,23 +26,19 @@ export function isLoopbackHost(host: string): boolean {
 const howToOpen =
   'this registry is open to its own machine only. Set access.openOnNetwork: true to open it to the network, without any sign-in';
 
-const everybody: Promise<Authentication> = Promise.resolve({
-  outcome: 'principal',
-  principal: openPrincipal,
-});
-const allowed: Promise<Decision> = Promise.resolve({ outcome: 'allowed' });
-
 /** The policy of mode `open`. */
 export function openAccess(options: { readonly openOnNetwork: boolean }): Access {
   return {
     mode: 'open',
-    authenticate: (facts) => {
+    authenticate: async (facts) => {
       if (facts.localUser !== undefined)
-        return Promise.resolve({ outcome: 'principal', principal: { kind: 'local', name: facts.localUser } });
-      const refused = options.openOnNetwork ? undefined : refusalOf(facts);
-      return refused === undefined ? everybody : Promise.resolve({ outcome: 'refused', reason: refused });
+        return { outcome: 'principal', principal: { kind: 'local', name: facts.localUser } };
+      const reason = options.openOnNetwork ? undefined : refusalOf(facts);
+      return reason === undefined
+        ? { outcome: 'principal', principal: openPrincipal }
+        : { outcome: 'refused', reason };
     },
-    decide: () => allowed,
+    decide: async () => ({ outcome: 'allowed' }),
     visibility: async () => () => true,
   };
 }

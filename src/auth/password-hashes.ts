@@ -16,11 +16,14 @@ const mostWaiting = 64;
 const bcryptAlphabet = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 const form = /^\$2([aby])\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 
-/** The cost in a bcrypt hash; undefined when it is none. */
+/** Beyond it one check takes seconds, and a forged hash could take weeks. */
+export const highestCost = 16;
+
+/** The cost in a bcrypt hash that can be checked; undefined for anything else. */
 export function costOf(hash: string): number | undefined {
   const found = form.exec(hash);
   const cost = Number(found?.[2]);
-  return found !== null && cost >= 4 && cost <= 31 ? cost : undefined;
+  return found !== null && cost >= 4 && cost <= highestCost ? cost : undefined;
 }
 
 /** `hash` as the library reads it: $2y$, which htpasswd writes, is $2b$ under another name. */
