@@ -138,13 +138,12 @@ async function openAuthority(
   { config, log, clock, mode, registry }: Parts,
   opened: Undo,
 ): Promise<Authority> {
-  const authority = await createAuthority({
+  const authority = createAuthority({
     metadata: registry.metadata,
     config,
     clock,
     mode,
-    onFailure: (duty: string, err: unknown) =>
-      log.error({ err, duty }, 'a regular duty failed; it is tried again'),
+    onFailure: (err) => log.error({ err }, 'a duty of access control failed; it is tried again'),
   });
   await authority.start();
   opened.push(() => authority.stop());
