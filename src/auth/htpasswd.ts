@@ -1,72 +1,82 @@
-// Reads htpasswd files (Apache's, as registry:2 takes them): a user and a bcrypt hash a line. Other hashes cannot be kept, since
-// nobody can tell the password that belongs to them.
+// Reading a htpasswd file of Apache or registry:2: a line a user, `name:hash`. Only bcrypt entries can be kept; everything else
+// is reported by line, so that a person can mend it.
 import { InvalidNameError, parseAccountName } from './account-name.ts';
-import { costOf, portableHash } from './password-hashes.ts';
+import { costOf, highestCost, portableHash } from './password-hashes.ts';
 
-export interface HtpasswdUser {
+export interface HtpasswdEntry {
+  /** From 1. */
   readonly line: number;
   readonly name: string;
-  readonly passwordHash: string;
+  /** As it is stored. */
+  readonly hash: string;
 }
 
 export interface SkippedLine {
   readonly line: number;
-  /** As it stands in the file, where it could be read. */
+  /** undefined where the line has none, or none that may be repeated. */
   readonly name: string | undefined;
   readonly reason: string;
 }
 
-/** A hash of a higher cost would keep the server busy for minutes at every sign-in. */
-const highestCost = 16;
+export interface Htpasswd {
+  readonly entries: readonly HtpasswdEntry[];
+  readonly skipped: readonly SkippedLine[];
+}
 
-/** What a file holds, line by line. Empty lines and comments are left out without a word. */
-export function parseHtpasswd(
-  text: string,
-  reserved: readonly string[],
-): { readonly users: readonly HtpasswdUser[]; readonly skipped: readonly SkippedLine[] } {
-  const users: HtpasswdUser[] = [];
+/** Entries and complaints of a file. Comments and empty lines are neither. `reserved`: access.reservedNames. */
+export function parseHtpasswd(text: string, reserved: readonly string[] = []): Htpasswd {
+  const entries: HtpasswdEntry[] = [];
   const skipped: SkippedLine[] = [];
-  const seen = new Set<string>();
-  for (const [index, raw] of text.split('\n').entries()) {
+  const lineOf = new Map<string, number>();
+  for (const [index, raw] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r\n|\n|\r/)
+    .entries()) {
     const line = index + 1;
     const entry = raw.trim();
     if (entry === '' || entry.startsWith('#')) continue;
-    const colon = entry.indexOf(':');
-    const name = colon < 0 ? undefined : entry.slice(0, colon);
-    const hash = entry.slice(colon + 1);
-    const reason = name === undefined ? 'no colon: a line is NAME:HASH' : reasonAgainst(name, hash, seen, reserved);
-    if (name === undefined || reason !== undefined) {
-      skipped.push({ line, name: name?.slice(0, 100), reason: reason ?? '' });
-      continue;
+    const found = parseLine(entry, reserved);
+    const earlier = found.name === undefined ? undefined : lineOf.get(found.name);
+    if ('reason' in found) skipped.push({ line, ...found });
+    else if (earlier !== undefined)
+      skipped.push({ line, name: found.name, reason: `${found.name} is in line ${earlier} already` });
+    else {
+      lineOf.set(found.name, line);
+      entries.push({ line, ...found });
     }
-    seen.add(name);
-    users.push({ line, name, passwordHash: portableHash(hash) });
   }
-  return { users, skipped };
+  return { entries, skipped };
 }
 
-function reasonAgainst(
-  name: string,
-  hash: string,
-  seen: ReadonlySet<string>,
+function parseLine(
+  entry: string,
   reserved: readonly string[],
-): string | undefined {
+): { readonly name: string; readonly hash: string } | Omit<SkippedLine, 'line'> {
+  const colon = entry.indexOf(':');
+  // A line without a name may hold a password: nothing of it is repeated.
+  if (colon <= 0) return { name: undefined, reason: 'no NAME:HASH' };
+  const name = entry.slice(0, colon);
+  const [hash = ''] = entry.slice(colon + 1).split(':', 1);
   try {
     parseAccountName(name, reserved);
   } catch (error) {
-    if (error instanceof InvalidNameError) return error.message;
-    throw error;
+    if (!(error instanceof InvalidNameError)) throw error;
+    return { name: name.slice(0, 80), reason: error.message };
   }
-  if (seen.has(name)) return `${name} stands in the file twice: the first line counts`;
-  const cost = costOf(hash);
-  if (cost === undefined) return `${kindOfHash(hash)}; only bcrypt entries can be kept (htpasswd -B)`;
-  return cost > highestCost ? `a bcrypt hash of cost ${cost}: ${highestCost} is the highest here` : undefined;
+  const kind = kindOf(hash);
+  return kind === undefined
+    ? { name, hash: portableHash(hash) }
+    : { name, reason: `${kind}; only bcrypt entries can be kept. Fix: berth user add ${name}` };
 }
 
-function kindOfHash(hash: string): string {
-  if (hash.startsWith('$apr1$') || hash.startsWith('$1$')) return 'MD5 hash';
+// What is wrong with a hash; undefined when it is bcrypt.
+function kindOf(hash: string): string | undefined {
+  if (costOf(hash) !== undefined) return undefined;
+  if (/^\$2[abxy]?\$(?:1[7-9]|[23]\d)\$/.test(hash)) return `bcrypt of a cost over ${highestCost}`;
+  if (/^\$2[abxy]?\$/.test(hash)) return 'damaged bcrypt hash';
+  if (/^\$(?:apr)?1\$/.test(hash)) return 'MD5 hash';
   if (hash.startsWith('{SHA}')) return 'SHA-1 hash';
-  if (/^\$[56]\$/.test(hash)) return 'SHA-2 crypt hash';
-  if (/^\$2/.test(hash)) return 'a bcrypt hash that is not whole';
-  return hash.length === 13 ? 'DES crypt hash' : 'no hash that is known';
+  if (/^\$5\$|^\$6\$|^\{S?SHA\d*\}/.test(hash)) return 'SHA hash';
+  if (/^[./A-Za-z0-9]{13}$/.test(hash)) return 'crypt hash';
+  return hash === '' ? 'no hash' : 'plain text or an unknown kind of hash';
 }
