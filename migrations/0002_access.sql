@@ -93,6 +93,7 @@ CREATE INDEX credential_of_subject ON credential (subject_id, kind, id);
 CREATE INDEX credential_by_parent ON credential (parent_id) WHERE parent_id IS NOT NULL;
 -- Those that are of no more use once they have expired; a token is kept, so that its owner sees what became of it.
 CREATE INDEX credential_by_expiry ON credential (expires_at) WHERE kind IN ('refresh', 'session', 'setPassword');
+CREATE INDEX credential_unused ON credential (coalesce(last_used_at, created_at)) WHERE kind IN ('personal', 'robot');
 CREATE UNIQUE INDEX credential_label ON credential (subject_id, label) WHERE kind IN ('personal', 'robot');
 
 -- Private keys as JWK. retired_at: from then on it only verifies.
@@ -109,10 +110,12 @@ CREATE TABLE signing_key (
 ALTER TABLE event ADD COLUMN object TEXT;
 ALTER TABLE event ADD COLUMN namespace TEXT;
 ALTER TABLE event ADD COLUMN user_agent TEXT;
+UPDATE event SET namespace = iif(instr(repository, '/') > 0, substr(repository, 1, instr(repository, '/') - 1), 'library')
+  WHERE repository IS NOT NULL;
 ALTER TABLE event ADD COLUMN outcome TEXT NOT NULL DEFAULT 'allowed' CHECK (outcome IN ('allowed', 'refused'));
 CREATE INDEX event_by_namespace ON event (namespace, seq);
 -- Changes of content are the many: they are found by repository, or by walking.
-CREATE INDEX event_by_action ON event (kind, seq) WHERE repository IS NULL;
+CREATE INDEX event_by_action ON event (kind, seq, repository) WHERE repository IS NULL;
 CREATE INDEX event_by_object ON event (object, seq) WHERE object IS NOT NULL;
 CREATE INDEX event_refused ON event (seq) WHERE outcome = 'refused';
 CREATE INDEX event_by_time ON event (at);

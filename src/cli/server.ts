@@ -5,8 +5,9 @@ import { buildApp } from '../app.ts';
 import { type Authority, createAuthority } from '../auth/authority.ts';
 import { accessMode } from '../config/access-mode.ts';
 import type { Config } from '../config/config.ts';
+import type { SettingInForce } from '../config/in-force.ts';
+import type { ApiContext } from '../http/api/v1/context.ts';
 import { replaceCertificate, type TlsMaterial } from '../http/connections.ts';
-import type { HttpContext } from '../http/context.ts';
 import { TransferWatch } from '../http/transfer-watch.ts';
 import type { Registry } from '../registry/registry.ts';
 import { type Clock, systemClock } from '../storage/clock.ts';
@@ -39,6 +40,8 @@ export interface ServerOptions {
   readonly listen?: 'everywhere' | 'socket';
   /** Where a socket goes whose path in the data folder would be too long: the user's folder for such things. */
   readonly runtimeFolder?: string | undefined;
+  /** The configuration in force, for people; without it the API shows none. */
+  readonly settings?: () => readonly SettingInForce[];
   /** For tests: the two clocks. */
   readonly clock?: Clock;
 }
@@ -72,10 +75,11 @@ async function start(options: ServerOptions, opened: Undo): Promise<Omit<Running
   opened.push(() => transfers.close());
   let draining = false;
   const { access } = authority;
-  const context: HttpContext = {
+  const context: ApiContext = {
     ...{ config, version, access, authority, registry, transfers, clock },
     draining: () => draining,
     passwordChanged: (user) => forgetFirstPassword(config, user),
+    settings: options.settings ?? (() => []),
   };
   const app = buildApp(context, log, tls);
   const { runtimeFolder } = options;
