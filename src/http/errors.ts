@@ -60,7 +60,9 @@ export async function replyWithError(
   const oci = asOciError(error);
   // A refusal that was meant (read-only, no room) is no failure; neither is a client that went away.
   const meant = error instanceof OciError && error.cause === undefined;
-  request.failure = oci.status >= 500 && !meant && !request.raw.destroyed ? error : undefined;
+  // The socket tells: a request whose body was read to its end is destroyed as well.
+  const clientLeft = request.raw.socket.destroyed;
+  request.failure = oci.status >= 500 && !meant && !clientLeft ? error : undefined;
   if (reply.sent || reply.raw.destroyed) return;
   const drained = await drainBody(request.raw);
   if (!drained) reply.header('connection', 'close');

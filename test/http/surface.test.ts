@@ -6,7 +6,16 @@ import { request } from 'node:http';
 import { request as requestSecurely } from 'node:https';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { beginUpload, errorCode, pushBlob, pushImage, sendRaw, sha256 } from '../support/client.ts';
+import Database from 'better-sqlite3';
+import {
+  beginUpload,
+  errorCode,
+  pushBlob,
+  pushImage,
+  putManifest,
+  sendRaw,
+  sha256,
+} from '../support/client.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
 
 /** A request with headers that fetch would not send; resolves with status and body. */
@@ -25,6 +34,14 @@ async function requestWith(
     });
     get.on('error', reject).end();
   });
+}
+
+/** What `find` gives as soon as it gives something, within two seconds: a log line is written after the answer. */
+async function eventually<Found>(find: () => Found | undefined): Promise<Found | undefined> {
+  for (let attempt = 0; attempt < 100 && find() === undefined; attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return find();
 }
 
 describe('the base of the API', () => {
@@ -185,15 +202,27 @@ describe('operation', () => {
       get.on('error', () => {}).on('close', () => resolve());
       get.end();
     });
-    const broken = () => logged.find(({ aborted }) => aborted === true);
-    for (let attempt = 0; attempt < 100 && broken() === undefined; attempt += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    assert.equal(broken()?.route, 'blob');
-    assert.equal(broken()?.level, 30);
+    const broken = await eventually(() => logged.find(({ aborted }) => aborted === true));
+    assert.equal(broken?.route, 'blob');
+    assert.equal(broken?.level, 30);
     const text = await (await fetch(`${url}/metrics`)).text();
     // The scrape itself is the one in flight.
     assert.match(text, /registry_http_in_flight_requests 1\n/);
+  });
+
+  it('logs why a push failed, under the request id that the client is told', async (t) => {
+    const { url, data, logged } = await startRegistry(t);
+    const { body } = await pushImage(url, 'acme/web', 'v1');
+    const db = new Database(join(data, 'berth.db'));
+    db.exec("CREATE TRIGGER fault BEFORE INSERT ON tag BEGIN SELECT RAISE(ABORT, 'a fault'); END");
+    db.close();
+    const reply = await putManifest(url, 'acme/web', 'v2', Buffer.from(body));
+    assert.equal(reply.status, 500);
+    const { errors } = (await reply.json()) as { errors: [{ code: string; detail: { requestId: string } }] };
+    assert.equal(errors[0].code, 'UNKNOWN');
+    const line = await eventually(() => logged.find(({ msg }) => msg === 'request failed'));
+    assert.equal(line?.requestId, errors[0].detail.requestId);
+    assert.match(JSON.stringify(line?.err), /a fault/);
   });
 
   it('says that it lives and is ready', async (t) => {
