@@ -207,7 +207,20 @@ describe('operation', () => {
     assert.equal(broken?.level, 30);
     const text = await (await fetch(`${url}/metrics`)).text();
     // The scrape itself is the one in flight.
-    assert.match(text, /registry_http_in_flight_requests 1\n/);
+    assert.match(text, /registry_http_in_flight_requests\{handler="metrics"\} 1\n/);
+    assert.match(text, /registry_http_in_flight_requests\{handler="blob"\} 0\n/);
+  });
+
+  it('says 499 of an upload whose client left before the answer', async (t) => {
+    const { url, port, logged } = await startRegistry(t);
+    const { pathname } = new URL(await beginUpload(url, 'acme/web'));
+    const head = `PATCH ${pathname} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nten bytes.`;
+    await sendRaw(port, head, 200);
+    const left = await eventually(() => logged.find(({ aborted }) => aborted === true));
+    assert.equal(left?.status, 499);
+    assert.equal(left?.level, 30);
+    const text = await (await fetch(`${url}/metrics`)).text();
+    assert.match(text, /requests_total\{handler="blob_upload_chunk",method="patch",code="499"\} 1\n/);
   });
 
   it('logs why a push failed, under the request id that the client is told', async (t) => {
@@ -242,7 +255,10 @@ describe('operation', () => {
     assert.match(text, /registry_http_request_duration_seconds_bucket/);
     assert.match(text, /nodejs_eventloop_lag_p99_seconds/);
     assert.match(text, /berth_manifests 1/);
+    assert.match(text, /handler="blob_upload",method="post",code="201"\} 2\n/);
     assert.match(text, /berth_blobs 2/);
+    // Two blobs with their repository, one manifest; whatever waits together is one commit.
+    assert.match(text, /# TYPE berth_database_commits_total counter\nberth_database_commits_total [1-3]\n/);
     const proxied = await requestWith(port, '/metrics', {
       host: 'localhost',
       'x-forwarded-for': '192.0.2.1',
