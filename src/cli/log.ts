@@ -1,6 +1,6 @@
 // The log of a running server: pino JSON lines on stdout, or a form for people on a terminal.
+import { createRequire } from 'node:module';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import pinoPretty from 'pino-pretty';
 import type { Config } from '../config/config.ts';
 import type { Surroundings } from './context.ts';
 
@@ -55,7 +55,9 @@ export function openLog({ level, format }: Config['log'], { environment, stdout 
 }
 
 function prettyLines(destination: DestinationStream, colorize: boolean): DestinationStream {
-  return pinoPretty({
+  // Loaded where it is needed: a server that logs JSON would hold it for nothing.
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
+  return pretty({
     destination: destination as never,
     colorize,
     translateTime: 'SYS:HH:MM:ss',
