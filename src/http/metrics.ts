@@ -5,6 +5,7 @@ import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declare } from './context.ts';
 import { replyNotFound } from './errors.ts';
+import { isForwarded } from './guard.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 const sizes = [256, 1024, 4096, 16384, 65536, 1 << 20, 1 << 24, 1 << 28, 2 ** 32];
@@ -161,7 +162,6 @@ export function metricsRoutes(app: FastifyInstance, metrics: Metrics): void {
 
 // Neither passed on by a proxy nor asked for by a web page under another name (DNS rebinding).
 function comesFromHere({ raw }: FastifyRequest): boolean {
-  const { host, forwarded, via, 'x-forwarded-for': forwardedFor } = raw.headers;
-  if (forwarded !== undefined || via !== undefined || forwardedFor !== undefined) return false;
-  return isLoopbackAddress(raw.socket.remoteAddress ?? '') && isLoopbackHost(host ?? 'localhost');
+  if (isForwarded(raw)) return false;
+  return isLoopbackAddress(raw.socket.remoteAddress ?? '') && isLoopbackHost(raw.headers.host ?? 'localhost');
 }

@@ -145,6 +145,15 @@ describe('mode open', () => {
     }
   });
 
+  it('refuses HTTP/1.0, which is how a bare proxy_pass of nginx passes on what others ask', async (t) => {
+    const { port } = await startRegistry(t);
+    const asNginx = (path: string) =>
+      sendRaw(port, `GET ${path} HTTP/1.0\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`);
+    assert.match(await asNginx('/v2/'), /^HTTP\/1\.1 403 [^]*came through a proxy/);
+    assert.match(await asNginx('/metrics'), /^HTTP\/1\.1 404 /);
+    assert.match(await asNginx('/livez'), /^HTTP\/1\.1 200 /);
+  });
+
   it('takes them where it was opened to the network', async (t) => {
     const { port } = await startRegistry(t, { 'access.openOnNetwork': 'true', 'access.mode': 'open' });
     const headers = { host: 'registry.example.com', 'x-forwarded-for': '192.0.2.1' };
