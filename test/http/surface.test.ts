@@ -190,6 +190,19 @@ describe('a read-only registry', () => {
   });
 });
 
+describe('a reload', () => {
+  it('switches read-only, and leaves what the configuration says changes with the next start', async (t) => {
+    const { url, config, reload } = await startRegistry(t);
+    await pushImage(url, 'acme/web', 'v1');
+    await reload({ ...config, storage: { ...config.storage, readOnly: true, delete: false } });
+    const refused = await fetch(`${url}/v2/acme/web/manifests/v1`, { method: 'DELETE' });
+    assert.equal(refused.status, 503);
+    await reload({ ...config, storage: { ...config.storage, delete: false } });
+    const removed = await fetch(`${url}/v2/acme/web/manifests/v1`, { method: 'DELETE' });
+    assert.equal(removed.status, 202);
+  });
+});
+
 describe('operation', () => {
   it('logs one line a request, with what it was about and nothing secret', async (t) => {
     const { url, logged } = await startRegistry(t);
