@@ -1,11 +1,14 @@
 // `berth status`: asks the configured server how it is. With --health only the exit code answers, for health checks.
-import { type IncomingMessage, request as requestHttp } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
 import type { CommandContext } from './context.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+
+// Not imported, for the reason that http/connections.ts gives: every command loads this file.
+const { request: requestHttp } = process.getBuiltinModule('node:http');
 
 const timeoutMilliseconds = 5000;
 const longestAnswer = 65_536;

@@ -1,6 +1,6 @@
 // The one place that decides whether a request may go on, before any body is read. Every route declares the action it needs;
 // one that does not is refused, so that a forgotten declaration fails closed.
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Access, Action, Principal } from '../auth/access.ts';
 import { isLoopbackHost } from '../auth/open-access.ts';
@@ -53,7 +53,7 @@ function admit(request: FastifyRequest, access: Access): void {
   const principal = access.authenticate({
     remoteAddress: request.raw.socket.remoteAddress ?? '',
     host: headers.host,
-    forwarded: isForwarded(headers),
+    forwarded: isForwarded(request.raw),
     crossSite: isCrossSite(headers),
     authorization: headers.authorization,
   });
@@ -65,7 +65,7 @@ function admit(request: FastifyRequest, access: Access): void {
   if (!decision.allowed) throw new OciError('DENIED', decision.reason);
 }
 
-// What proxies add, standard or not; nginx's bare proxy_pass adds nothing, and only the Host header tells then.
+// What proxies add, standard or not.
 const proxyHeaders = new Set([
   'forwarded',
   'via',
@@ -78,7 +78,12 @@ const proxyHeaders = new Set([
   'x-envoy-external-address',
 ]);
 
-function isForwarded(headers: IncomingHttpHeaders): boolean {
+/**
+ * Whether somebody else's request is being passed on. A bare proxy_pass of nginx adds nothing and sends its upstream's
+ * address as Host, but speaks HTTP/1.0, which no client of a registry does.
+ */
+export function isForwarded({ headers, httpVersion }: IncomingMessage): boolean {
+  if (httpVersion === '1.0') return true;
   for (const name in headers) if (proxyHeaders.has(name) || name.startsWith('x-forwarded-')) return true;
   return false;
 }

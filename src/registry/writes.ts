@@ -36,9 +36,9 @@ export class WriteGate {
     this.#limits = limits;
   }
 
-  /** Takes over the settings that may change while running. */
-  reload(limits: WriteLimits): void {
-    this.#limits = limits;
+  /** Takes over the one setting that may change while running. */
+  reload({ readOnly }: Pick<WriteLimits, 'readOnly'>): void {
+    this.#limits = { ...this.#limits, readOnly };
   }
 
   /** No write is accepted any more: the medium failed and the process is about to exit. */
