@@ -4,10 +4,10 @@ import type { Namespace, NamespaceStore } from '../account-store.ts';
 import type { Visibility } from '../metadata-store.ts';
 import type { AccessSteps, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { KeepTimes, Now } from './shared-writes.ts';
+import type { KeepTimes, Now } from './now.ts';
 
 export const sql = {
-  namespaceByName: 'SELECT id, kind, removed_at AS removedAt FROM namespace WHERE name = ?',
+  namespaceByName: 'SELECT id, kind FROM namespace WHERE name = ?',
   addNamespace: 'INSERT INTO namespace (name, kind, default_visibility, created_at) VALUES (?, ?, ?, ?)',
   adoptNamespace: `UPDATE namespace SET kind = ?, default_visibility = coalesce(?, default_visibility) WHERE id = ?`,
   liveRepositories: `SELECT count(*) FROM repository WHERE namespace_id = ? AND state = 'live'`,
@@ -69,7 +69,7 @@ export class NamespaceWrites {
   /** Whether no user or organization has or had the namespace of that name: there is none, or a push made it. */
   isFree(name: string): boolean {
     const found = this.#find(name);
-    return found === undefined || (found.kind === 'unowned' && found.removedAt === null);
+    return found === undefined || found.kind === 'unowned';
   }
 
   /** Makes a free name a namespace of `kind`: a new one, or the one that a push made, with `adopted` repositories. */
@@ -105,7 +105,7 @@ export class NamespaceWrites {
 
   #find(name: string) {
     return this.#statements.namespaceByName.get(name) as
-      | { readonly id: number; readonly kind: Namespace['kind']; readonly removedAt: number | null }
+      | { readonly id: number; readonly kind: Namespace['kind'] }
       | undefined;
   }
 }

@@ -4,7 +4,7 @@ import type { Origin } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input, NamespaceHead } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { NamespaceWrites } from './namespace-writes.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 export const sql = {
   memberRole: 'SELECT role FROM organization_member WHERE namespace_id = ? AND subject_id = ?',

@@ -5,7 +5,7 @@ import type { AccessSteps, Answer, Input } from './access-steps.ts';
 import { toUser, type UserRow } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { NamespaceWrites } from './namespace-writes.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 const endedCredentials = (kinds: string) => `SELECT count(*) FROM credential
   WHERE subject_id = ? AND kind = '${kinds}' AND (expires_at IS NULL OR expires_at > ?)`;
