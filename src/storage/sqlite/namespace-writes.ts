@@ -21,9 +21,17 @@ export const sql = {
     WHERE namespace_id = ? AND state <> 'deleted'`,
   dropUploadsOfRobots: `DELETE FROM upload WHERE principal IN
     (SELECT name FROM subject WHERE namespace_id = ? AND kind = 'robot')`,
-  dropRobotsAndTeams: `DELETE FROM subject WHERE namespace_id = ? AND kind IN ('robot', 'team')`,
+  dropSubjects: 'DELETE FROM subject WHERE namespace_id = ? AND kind = ?',
   dropGrants: 'DELETE FROM access_grant WHERE namespace_id = ?',
 } as const;
+
+/** How much went with a namespace, for the audit. */
+export interface Retired {
+  readonly repositories: number;
+  readonly grants: number;
+  readonly robots: number;
+  readonly teams: number;
+}
 
 /** The intentions on namespaces over one connection. */
 export class NamespaceWrites {
@@ -90,17 +98,18 @@ export class NamespaceWrites {
 
   /**
    * Takes a namespace out of sight: its repositories are deleted (restorable for the grace time), uploads into them end, its
-   * robots, teams and grants go. Answers how many repositories were live.
+   * robots, teams and grants go. Answers what went; of repositories, the live ones.
    */
-  retire(now: Now, namespaceId: number): number {
+  retire(now: Now, namespaceId: number): Retired {
     const repositories = this.countRepositories(namespaceId);
     this.#statements.dropUploadsInside.run(namespaceId);
     this.#statements.deleteRepositories.run(now.ticks + this.#keep.undeleteSeconds, namespaceId);
     this.#statements.dropUploadsOfRobots.run(namespaceId);
-    this.#statements.dropRobotsAndTeams.run(namespaceId);
-    this.#statements.dropGrants.run(namespaceId);
+    const grants = this.#statements.dropGrants.run(namespaceId).changes;
+    const robots = this.#statements.dropSubjects.run(namespaceId, 'robot').changes;
+    const teams = this.#statements.dropSubjects.run(namespaceId, 'team').changes;
     this.#statements.retireNamespace.run(now.at, namespaceId);
-    return repositories;
+    return { repositories, grants, robots, teams };
   }
 
   #find(name: string) {

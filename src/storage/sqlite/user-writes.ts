@@ -155,15 +155,14 @@ export class UserWrites {
     if (ended.repositories > 0 && !deleteRepositories)
       return { outcome: 'has-repositories', repositories: ended.repositories };
 
-    if (user.namespaceId !== null) this.#namespaces.retire(now, user.namespaceId);
+    const retired = user.namespaceId === null ? {} : this.#namespaces.retire(now, user.namespaceId);
     this.#statements.dropGrants.run(user.id);
     this.#statements.dropMemberships.run(user.id);
     this.#statements.dropTeamMemberships.run(user.id);
     this.#steps.dropCredentials(user);
     this.#statements.retireUser.run(now.at, user.id);
     this.#steps.movePolicy();
-    const { repositories } = ended;
-    this.#tell(now, origin, 'user.remove', name, { before: { ...profileOf(user), repositories } });
+    this.#tell(now, origin, 'user.remove', name, { before: { ...profileOf(user), ...retired } });
     return { outcome: 'removed', ended };
   }
 
