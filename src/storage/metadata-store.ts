@@ -6,19 +6,15 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
 import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
+import type { EventStore } from './event-store.ts';
+import type { Origin, Page, Visibility } from './terms.ts';
 
-/** Who did something, from where: it goes into history and event rows. */
-export interface Origin {
-  readonly actor: string;
-  readonly address?: string | undefined;
-  readonly userAgent?: string | undefined;
-  readonly requestId?: string | undefined;
-}
+export * from './event-store.ts';
+export * from './terms.ts';
 
-/** A page of a keyset-ordered list. `more` tells that something follows the last item. */
-export interface Page<Item> {
-  readonly items: readonly Item[];
-  readonly more: boolean;
+/** A removed namespace takes no new repository, not even of an administrator: as if its name could not be. */
+export interface NamespaceRemoved {
+  readonly outcome: 'namespace-removed';
 }
 
 export interface MetadataStore {
@@ -45,9 +41,6 @@ export interface WriterStatistics {
 }
 
 // ── repositories ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export const visibilities = ['private', 'internal', 'public'] as const;
-export type Visibility = (typeof visibilities)[number];
 
 export interface Repository {
   readonly name: RepositoryName;
@@ -124,7 +117,8 @@ export interface PutManifest {
 export type PutManifestOutcome =
   | { readonly outcome: 'stored'; readonly created: boolean }
   /** Nothing was written: these references are not in the repository. */
-  | { readonly outcome: 'missing'; readonly missing: readonly Digest[] };
+  | { readonly outcome: 'missing'; readonly missing: readonly Digest[] }
+  | NamespaceRemoved;
 
 export interface Referrer {
   readonly cursor: number;
@@ -158,7 +152,8 @@ export interface ManifestStore {
   ): Promise<{ readonly digest: Digest; readonly mediaType: string; readonly size: number } | undefined>;
   /**
    * Checks every reference and writes manifest, edges, tags, history and event together. Creates the repository (and an
-   * unowned namespace) where there is none. Storing the same manifest again moves the tags and is no error.
+   * unowned namespace) where there is none, with the visibility that its namespace, else the registry gives to new ones.
+   * Storing the same manifest again moves the tags and is no error.
    */
   put(input: PutManifest): Promise<PutManifestOutcome>;
   /** Moves a manifest with its tags and edges to the trash: no visibility, bytes kept until the grace time is over. */
@@ -208,7 +203,10 @@ export interface BlobIndex {
   find(repository: RepositoryName, digest: Digest): Promise<LinkedBlob | undefined>;
   /** Gives the link a full lease again. False when the link is gone. */
   extendLease(repository: RepositoryName, digest: Digest): Promise<boolean>;
-  /** Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, or it is damaged. */
+  /**
+   * Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, it is damaged, or
+   * the namespace of `to` was removed.
+   */
   mount(options: {
     readonly from: RepositoryName;
     readonly to: RepositoryName;
@@ -240,7 +238,8 @@ export interface UploadLimits {
 export type BeginUploadOutcome =
   /** `ended` made room: abort their bytes. */
   | { readonly outcome: 'begun'; readonly ended: readonly Upload[] }
-  | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' };
+  | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' }
+  | NamespaceRemoved;
 
 export interface FinishUpload {
   readonly repository: RepositoryName;
@@ -270,9 +269,10 @@ export interface UploadIndex {
    */
   finish(input: FinishUpload): Promise<boolean>;
   /**
-   * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like finish.
+   * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like
+   * finish. False when the namespace was removed: then nothing is linked and the new location is queued for unlinking.
    */
-  link(input: Omit<FinishUpload, 'upload'>): Promise<void>;
+  link(input: Omit<FinishUpload, 'upload'>): Promise<boolean>;
   /** Closes a session; its bytes may be aborted afterwards. False when it was not open. */
   close(id: string): Promise<boolean>;
   /** Closes up to `limit` sessions idle or alive too long, and returns them for abort; drops empty `uploading` repositories. */
@@ -283,120 +283,4 @@ export interface UploadIndex {
   }): Promise<readonly Upload[]>;
   /** Of `ids`, those that are not open. */
   filterClosed(ids: readonly string[]): Promise<readonly string[]>;
-}
-
-// ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink'] as const;
-/** Changes of content. */
-export type EventKind = (typeof eventKinds)[number];
-
-/** What else is audited: changes of who may what, of the registry itself, and sign-ins. */
-export const auditActions = [
-  'user.add',
-  'user.update',
-  'user.password',
-  'user.disable',
-  'user.enable',
-  'user.remove',
-  'organization.add',
-  'organization.remove',
-  'member.set',
-  'member.remove',
-  'team.add',
-  'team.remove',
-  'team-member.add',
-  'team-member.remove',
-  'robot.add',
-  'robot.update',
-  'robot.remove',
-  'namespace.update',
-  'grant.set',
-  'grant.remove',
-  'token.add',
-  'token.remove',
-  'session.remove',
-  'code.add',
-  'key.rotate',
-  'read-only.set',
-  'sign-in',
-] as const;
-export type AuditAction = (typeof auditActions)[number];
-
-/**
- * One change, written in its transaction. push and delete are of manifests, mount and unlink of blobs, tag and untag of tags.
- */
-export interface RegistryEvent {
-  readonly seq: number;
-  readonly at: number;
-  readonly kind: EventKind | AuditAction;
-  readonly actor: string;
-  readonly outcome: 'allowed' | 'refused';
-  readonly repository: string | undefined;
-  readonly reference: string | undefined;
-  readonly digest: string | undefined;
-  /** What a change of access was about: 'user:alice', 'organization:acme', 'grant:acme/**'. */
-  readonly object: string | undefined;
-  readonly namespace: string | undefined;
-  readonly address: string | undefined;
-  readonly userAgent: string | undefined;
-  readonly requestId: string | undefined;
-  /** `before` and `after` of a change without secrets; counts of aggregated sign-ins. */
-  readonly detail: Readonly<Record<string, unknown>> | undefined;
-}
-
-export interface AuditFilter {
-  readonly actor?: string | undefined;
-  readonly action?: string | undefined;
-  readonly object?: string | undefined;
-  readonly repository?: string | undefined;
-  readonly namespace?: string | undefined;
-  readonly outcome?: 'allowed' | 'refused' | undefined;
-  /** Unix seconds, inclusive. */
-  readonly since?: number | undefined;
-  /** Unix seconds, exclusive. */
-  readonly until?: number | undefined;
-}
-
-/** Sign-ins of one account from one address with one outcome in one minute, gathered in memory. */
-export interface SignIns {
-  readonly at: number;
-  readonly account: string;
-  readonly address: string;
-  readonly userAgent: string | undefined;
-  readonly outcome: 'allowed' | 'refused';
-  readonly count: number;
-}
-
-export interface TagHistoryEntry {
-  readonly name: Tag;
-  /** undefined = the tag was removed. */
-  readonly digest: Digest | undefined;
-  readonly action: 'push' | 'delete';
-  readonly at: number;
-  readonly actor: string;
-}
-
-export interface EventStore {
-  /** Events after `after`, in order. */
-  read(options: { readonly after: number; readonly limit: number }): Promise<Page<RegistryEvent>>;
-  /** Events that match every part of `filter`, newest first, beginning before `before` (a seq). */
-  audit(options: {
-    readonly filter: AuditFilter;
-    readonly before?: number | undefined;
-    readonly limit: number;
-  }): Promise<Page<RegistryEvent>>;
-  /** Writes gathered sign-ins as one event each. */
-  recordSignIns(signIns: readonly SignIns[]): Promise<void>;
-  /** Writes one event for a change that has no rows of its own (read-only). */
-  record(options: {
-    readonly action: AuditAction;
-    readonly object: string;
-    readonly detail: Readonly<Record<string, unknown>>;
-    readonly origin: Origin;
-  }): Promise<void>;
-  /** Drops up to `limit` events from before `at`; the number dropped. */
-  dropBefore(at: number, limit: number): Promise<number>;
-  /** A tag's past, newest first. */
-  tagHistory(repository: RepositoryName, tag: Tag, limit: number): Promise<readonly TagHistoryEntry[]>;
 }

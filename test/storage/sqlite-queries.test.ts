@@ -27,8 +27,7 @@ test('no statement scans a table', async () => {
   assert.ok(statements.size > 60, `${statements.size} statements were found`);
   const faults: string[] = [];
   for (const [name, literal] of statements) {
-    // Placeholders are left unbound: a plan does not need values.
-    const plan = db.prepare(`EXPLAIN QUERY PLAN ${literal}`).all(...placeholders(literal)) as {
+    const plan = db.prepare(`EXPLAIN QUERY PLAN ${literal}`).all(...unbound(literal)) as {
       detail: string;
     }[];
     for (const { detail } of plan) {
@@ -62,8 +61,38 @@ test('referrers of some types are picked in the index, without their rows', () =
   assert.match(plan[0]?.detail ?? '', /USING COVERING INDEX manifest_by_subject/);
 });
 
-function placeholders(literal: string): null[] {
-  const numbered = new Set(literal.match(/\?\d+/g));
-  const count = numbered.size > 0 ? numbered.size : (literal.match(/\?/g) ?? []).length;
-  return Array.from({ length: count }, () => null);
+/** A plan does not need values. */
+function unbound(literal: string): unknown[] {
+  const names = literal.match(/@\w+/g);
+  if (names !== null) return [Object.fromEntries(names.map((name) => [name.slice(1), null]))];
+  return Array.from({ length: (literal.match(/\?/g) ?? []).length }, () => null);
 }
+
+test('an audit by any part of its filter walks the index of that part', async () => {
+  const db = new Database(':memory:');
+  applyMigrations(db, readMigrations(shippedMigrations), { instanceId: 'test', at: 0 });
+  const statements = await collectStatements();
+  const indexes = {
+    Object: 'event_by_object',
+    Repository: 'event_by_repository',
+    Actor: 'event_by_actor',
+    Action: 'event_by_action',
+    Namespace: 'event_by_namespace',
+    Refused: 'event_refused',
+    All: 'INTEGER PRIMARY KEY',
+  };
+  for (const [part, index] of Object.entries(indexes)) {
+    for (const step of ['walk', 'stride']) {
+      const literal = statements.get(`event-reads.ts ${step}${part}`) ?? '';
+      const plan = db.prepare(`EXPLAIN QUERY PLAN ${literal}`).all(...unbound(literal)) as {
+        detail: string;
+      }[];
+      assert.match(
+        plan[0]?.detail ?? '',
+        new RegExp(`USING (COVERING )?(INDEX )?${index} .*<`),
+        `${step} ${part}`,
+      );
+    }
+  }
+  db.close();
+});
