@@ -5,7 +5,7 @@ import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declare } from './context.ts';
 import { replyNotFound } from './errors.ts';
-import { isForwarded } from './guard.ts';
+import { isForwarded } from './facts.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 const sizes = [256, 1024, 4096, 16384, 65536, 1 << 20, 1 << 24, 1 << 28, 2 ** 32];
