@@ -1,15 +1,15 @@
-// The command line: which commands there are, and how one ends. Every command is a file of its own beside this one.
+// The command line: which commands there are, and how one ends. Each noun is a file in commands/.
 import { Command, CommanderError } from 'commander';
 import { findClosest } from '../config/closest.ts';
 import { ConfigurationError } from '../config/faults.ts';
 import { version } from '../version.ts';
-import { addConfig } from './config.ts';
+import { addConfig } from './commands/config.ts';
+import { addServe } from './commands/serve.ts';
+import { addSetup } from './commands/setup.ts';
+import { addStatus } from './commands/status.ts';
+import { addVersion } from './commands/version.ts';
 import type { CommandContext, Surroundings } from './context.ts';
 import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts';
-import { addServe } from './serve.ts';
-import { addSetup } from './setup.ts';
-import { addStatus } from './status.ts';
-import { addVersion } from './version.ts';
 
 const examples = `
 Examples:

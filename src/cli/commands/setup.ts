@@ -1,13 +1,13 @@
 // `berth setup`: files that let clients, proxies and service managers work with this registry.
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { isLoopback } from '../config/access-mode.ts';
-import type { Config } from '../config/config.ts';
-import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
-import type { CommandContext } from './context.ts';
-import { CommandError, exitCodes } from './exit-codes.ts';
-import { makeSample, type SampleFacts, type SampleName } from './samples.ts';
-import { addInsecureRegistry, type Written, writeSetupFile } from './setup-files.ts';
+import { isLoopback } from '../../config/access-mode.ts';
+import type { Config } from '../../config/config.ts';
+import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
+import { CommandError, exitCodes } from '../exit-codes.ts';
+import { makeSample, type SampleFacts, type SampleName } from '../samples.ts';
+import { addInsecureRegistry, type Written, writeSetupFile } from '../setup-files.ts';
 
 interface SetupOptions extends ConfigOptions {
   readonly registry?: string;

@@ -2,10 +2,10 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Command } from 'commander';
-import type { Config } from '../config/config.ts';
-import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
-import type { CommandContext } from './context.ts';
-import { CommandError, exitCodes } from './exit-codes.ts';
+import type { Config } from '../../config/config.ts';
+import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
+import { CommandError, exitCodes } from '../exit-codes.ts';
 
 const timeoutMilliseconds = 5000;
 const longestAnswer = 65_536;

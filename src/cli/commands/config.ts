@@ -1,14 +1,14 @@
 // `berth config`: what is set and by whom, whether it is right, and its schema.
 import type { Command } from 'commander';
-import { checkStartable } from '../config/combinations.ts';
-import { variableOf } from '../config/environment.ts';
-import { ConfigurationError, type Fault, faultText } from '../config/faults.ts';
-import { jsonSchemaOf } from '../config/json-schema.ts';
-import type { LoadedConfig } from '../config/load.ts';
-import { listSettings, settings } from '../config/settings.ts';
-import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
-import type { CommandContext } from './context.ts';
-import { exitCodes } from './exit-codes.ts';
+import { checkStartable } from '../../config/combinations.ts';
+import { variableOf } from '../../config/environment.ts';
+import { ConfigurationError, type Fault, faultText } from '../../config/faults.ts';
+import { jsonSchemaOf } from '../../config/json-schema.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import { listSettings, settings } from '../../config/settings.ts';
+import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
+import { exitCodes } from '../exit-codes.ts';
 
 interface ConfigCommandOptions extends ConfigOptions {
   readonly json?: boolean;
