@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { run } from '../../src/cli/program.ts';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
@@ -75,6 +76,7 @@ async function runHere(args: readonly string[]): Promise<{ code: number; stdout:
     folder: '/nowhere',
     homeFolder: '/nowhere',
     userId: 1000,
+    stdin: Readable.from([]),
     stdout: { write: (text) => (printed.stdout += text) },
     stderr: { write: (text) => (printed.stderr += text) },
   });
