@@ -3,13 +3,33 @@ import { Command, CommanderError } from 'commander';
 import { findClosest } from '../config/closest.ts';
 import { ConfigurationError } from '../config/faults.ts';
 import { version } from '../version.ts';
+import { addAccess } from './commands/access.ts';
+import { addAudit } from './commands/audit.ts';
 import { addConfig } from './commands/config.ts';
+import { addDoctor } from './commands/doctor.ts';
+import { addKey } from './commands/key.ts';
+import { addLogin } from './commands/login.ts';
+import { addOrg } from './commands/org.ts';
+import { addReadOnly } from './commands/read-only.ts';
+import { addRobot } from './commands/robot.ts';
 import { addServe } from './commands/serve.ts';
+import { addSession } from './commands/session.ts';
 import { addSetup } from './commands/setup.ts';
 import { addStatus } from './commands/status.ts';
+import { addTeam } from './commands/team.ts';
+import { addToken } from './commands/token.ts';
+import { addUser } from './commands/user.ts';
 import { addVersion } from './commands/version.ts';
+import { addWhoami } from './commands/whoami.ts';
 import type { CommandContext, Surroundings } from './context.ts';
 import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts';
+
+/** In the order of --help. */
+const commands = [
+  ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
+  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
+  ...[addAudit, addKey, addReadOnly],
+] as const;
 
 const examples = `
 Examples:
@@ -39,11 +59,7 @@ function buildProgram(context: CommandContext): Command {
     .version(version, '-V, --version', 'print the version')
     .helpCommand('help [command]', 'help for a command')
     .addHelpText('after', examples);
-  addServe(program, context);
-  addStatus(program, context);
-  addConfig(program, context);
-  addSetup(program, context);
-  addVersion(program, context);
+  for (const add of commands) add(program, context);
   for (const command of withSubcommands(program)) {
     command
       .exitOverride()

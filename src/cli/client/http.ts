@@ -10,6 +10,8 @@ export interface Target {
   readonly socketPath?: string | undefined;
   /** Certificate authorities besides those of Node, PEM. */
   readonly authorities?: readonly string[] | undefined;
+  /** Takes every certificate: only where no secret is sent. */
+  readonly anyCertificate?: boolean;
 }
 
 export interface Exchange {
@@ -66,6 +68,7 @@ function begin(
       ? { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port || (secure ? 443 : 80) }
       : { socketPath: target.socketPath }),
     ...(target.authorities === undefined ? {} : { ca: [...target.authorities] }),
+    ...(target.anyCertificate ? { rejectUnauthorized: false } : {}),
   };
   const answer = Promise.withResolvers<IncomingMessage>();
   const request: ClientRequest = secure ? requestHttps(options) : requestHttp(options);

@@ -41,7 +41,9 @@ export function problemError(status: number, contentType: string, body: string, 
     return new CommandError(status === 401 ? exitCodes.notAllowed : exitCodes.failed, message);
   }
   const lines = [problem.detail ?? problem.title];
-  for (const { pointer, detail } of problem.errors) lines.push(`  ${pointer}: ${detail}`);
+  // One fault alone is the detail itself.
+  const faults = problem.errors.filter(({ detail }) => detail !== problem.detail);
+  for (const { pointer, detail } of faults) lines.push(`  ${pointer}: ${detail}`);
   if (problem.requestId !== undefined) lines[0] += ` (request ${problem.requestId})`;
   return new ProblemError(problem, lines.join('\n'));
 }

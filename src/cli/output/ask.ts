@@ -53,6 +53,11 @@ export async function readSecretFromInput({ stdin }: CommandContext): Promise<st
   return text;
 }
 
+/** All of stdin. */
+export function readAllInput({ stdin }: CommandContext): Promise<string> {
+  return readUntil(stdin, () => false);
+}
+
 /** A secret typed unseen, a star for each character. `flag` is what to use where there is no terminal. */
 export async function askSecret(prompt: string, flag: string, context: CommandContext): Promise<string> {
   if (!isTerminal(context)) {
