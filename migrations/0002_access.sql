@@ -9,6 +9,9 @@ INSERT INTO instance (key, value) VALUES ('policy_generation', '0');
 -- A namespace that was given up: its name stays reserved.
 ALTER TABLE namespace ADD COLUMN removed_at INTEGER;
 
+-- What a namespace shows of itself: how many repositories it has, and which.
+CREATE INDEX repository_live_in_namespace ON repository (namespace_id, name) WHERE state = 'live';
+
 -- Names without a slash belong to `library`, robots of the registry itself to `system`; both have no owner but the administrators.
 INSERT INTO namespace (name, kind, created_at) VALUES ('library', 'organization', 0), ('system', 'organization', 0)
   ON CONFLICT (name) DO UPDATE SET kind = 'organization';
@@ -33,7 +36,7 @@ CREATE TABLE subject (
   removed_at INTEGER                                   -- a removed user keeps its row, and so its name
 ) STRICT;
 CREATE INDEX subject_in_namespace ON subject (namespace_id, kind, name);
-CREATE INDEX subject_by_kind ON subject (kind, name);
+CREATE INDEX subject_user ON subject (name) WHERE kind = 'user' AND removed_at IS NULL;
 CREATE INDEX subject_administrator ON subject (role) WHERE role = 'administrator' AND disabled_at IS NULL AND removed_at IS NULL;
 INSERT INTO subject (kind, name, created_at) VALUES ('anonymous', 'anonymous', 0), ('authenticated', 'authenticated', 0);
 
@@ -66,6 +69,7 @@ CREATE TABLE access_grant (
   created_at INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX access_grant_one ON access_grant (subject_id, pattern);
+CREATE INDEX access_grant_of_subject ON access_grant (subject_id, id);
 CREATE INDEX access_grant_in_namespace ON access_grant (namespace_id, id);
 
 -- ── how they prove it ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -87,7 +91,8 @@ CREATE TABLE credential (
 ) STRICT;
 CREATE INDEX credential_of_subject ON credential (subject_id, kind, id);
 CREATE INDEX credential_by_parent ON credential (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX credential_by_expiry ON credential (expires_at) WHERE expires_at IS NOT NULL;
+-- Those that are of no more use once they have expired; a token is kept, so that its owner sees what became of it.
+CREATE INDEX credential_by_expiry ON credential (expires_at) WHERE kind IN ('refresh', 'session', 'setPassword');
 CREATE UNIQUE INDEX credential_label ON credential (subject_id, label) WHERE kind IN ('personal', 'robot');
 
 -- Private keys as JWK. retired_at: from then on it only verifies.
@@ -106,7 +111,8 @@ ALTER TABLE event ADD COLUMN namespace TEXT;
 ALTER TABLE event ADD COLUMN user_agent TEXT;
 ALTER TABLE event ADD COLUMN outcome TEXT NOT NULL DEFAULT 'allowed' CHECK (outcome IN ('allowed', 'refused'));
 CREATE INDEX event_by_namespace ON event (namespace, seq);
-CREATE INDEX event_by_kind ON event (kind, seq);
+-- Changes of content are the many: they are found by repository, or by walking.
+CREATE INDEX event_by_action ON event (kind, seq) WHERE repository IS NULL;
 CREATE INDEX event_by_object ON event (object, seq) WHERE object IS NOT NULL;
 CREATE INDEX event_refused ON event (seq) WHERE outcome = 'refused';
 CREATE INDEX event_by_time ON event (at);

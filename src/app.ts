@@ -13,6 +13,7 @@ import { observe } from './http/observe.ts';
 import { escapeRepositoryPath } from './http/repository-path.ts';
 import { searchRoutes } from './http/search.ts';
 import { startPageRoutes } from './http/start-page.ts';
+import { tokenRoutes } from './http/token.ts';
 import { baseRoutes } from './http/v2/base.ts';
 import { blobRoutes } from './http/v2/blobs.ts';
 import { listRoutes } from './http/v2/lists.ts';
@@ -64,13 +65,14 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     done();
   });
   observe(app, log, metrics, config.log.requests);
-  guard(app, context.access);
+  guard(app, context);
   passBodiesOn(app);
   app.setNotFoundHandler({}, replyNotFound);
 
   healthRoutes(app, context);
   if (config.metrics.address === undefined) metricsRoutes(app, metrics);
   startPageRoutes(app, context);
+  tokenRoutes(app, context);
   searchRoutes(app, context);
   baseRoutes(app);
   listRoutes(app, context);

@@ -87,7 +87,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'storage/disk': ['storage', 'oci'],
   'storage/sqlite': ['storage', 'oci'],
   registry: ['storage', 'oci'],
-  auth: ['storage', 'oci'],
+  auth: ['config', 'storage', 'oci'],
   config: ['storage', 'oci'],
   http: ['registry', 'auth', 'config', 'storage', 'oci'],
   'app.ts': ['http', 'registry', 'auth', 'config', 'storage', 'oci'],
@@ -212,10 +212,11 @@ describe('who imports whom', () => {
     );
   });
 
-  test('http knows the shape of the configuration, not how it is loaded', () => {
+  // auth is put together from a dozen settings, and handing each over by itself would only repeat their shape.
+  test('http and auth know the shape of the configuration, not how it is loaded', () => {
     const offenders = relativeEdges.filter(
       (edge) =>
-        zoneOf(edge.from) === 'http' &&
+        ['http', 'auth'].includes(zoneOf(edge.from)) &&
         zoneOf(edge.to) === 'config' &&
         !(edge.typeOnly && edge.to === 'src/config/config.ts'),
     );

@@ -29,11 +29,17 @@ export interface Ceiling {
 
 /** How somebody proved who he is. */
 export type Proof =
-  | { readonly kind: 'password' }
+  /** `passwordGeneration`: which of the passwords that the user ever had; the next one voids what this one obtained. */
+  | { readonly kind: 'password'; readonly passwordGeneration: number }
   /** A personal or robot token, a session or a refresh token, by the id of its row. */
   | { readonly kind: 'personal' | 'robot' | 'session' | 'refresh'; readonly credentialId: number }
-  /** An access token of /token; `credentialId` is of what it was obtained with, undefined for a password. */
-  | { readonly kind: 'bearer'; readonly credentialId: number | undefined; readonly scopes: TokenScopes };
+  /** An access token of /token; it names the credential or else the password that it was obtained with. */
+  | {
+      readonly kind: 'bearer';
+      readonly credentialId: number | undefined;
+      readonly passwordGeneration: number | undefined;
+      readonly scopes: TokenScopes;
+    };
 
 /** Who is asking. `name` goes into history, events and logs, and owns upload sessions. */
 export type Principal =
@@ -54,8 +60,10 @@ export type Principal =
   /** Whoever may open the socket in the data folder, or the folder itself: administrator. name: 'local:0(root)'. */
   | { readonly kind: 'local'; readonly name: string };
 
+export type AnonymousPrincipal = Extract<Principal, { kind: 'anonymous' }>;
+
 /** Mode `open`: everybody, and everything that is about content. */
-export const openPrincipal: Principal = {
+export const openPrincipal: AnonymousPrincipal = {
   kind: 'anonymous',
   name: 'anonymous',
   everything: true,
@@ -63,7 +71,7 @@ export const openPrincipal: Principal = {
 };
 
 /** Mode `token`, without credentials. */
-export const anonymous: Principal = { ...openPrincipal, everything: false };
+export const anonymous: AnonymousPrincipal = { ...openPrincipal, everything: false };
 
 /** What of a request tells who is asking and from where. */
 export interface RequestFacts {

@@ -1,7 +1,7 @@
 // Access mode `open`: everybody on this machine may push and pull, as with registry:2 on a laptop. A request that was passed
 // on by a proxy, or whose Host is not this machine (a web page with DNS rebinding), is refused unless openOnNetwork is set.
 import { BlockList, isIP } from 'node:net';
-import { type Access, anonymous, type RequestFacts } from './access.ts';
+import { type Access, openPrincipal, type RequestFacts } from './access.ts';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -30,11 +30,16 @@ const howToOpen =
 export function openAccess(options: { readonly openOnNetwork: boolean }): Access {
   return {
     mode: 'open',
-    authenticate: (facts) => {
-      const refused = options.openOnNetwork ? undefined : refusalOf(facts);
-      return refused === undefined ? anonymous : { refused };
+    authenticate: async (facts) => {
+      if (facts.localUser !== undefined)
+        return { outcome: 'principal', principal: { kind: 'local', name: facts.localUser } };
+      const reason = options.openOnNetwork ? undefined : refusalOf(facts);
+      return reason === undefined
+        ? { outcome: 'principal', principal: openPrincipal }
+        : { outcome: 'refused', reason };
     },
-    decide: () => ({ allowed: true }),
+    decide: async () => ({ outcome: 'allowed' }),
+    visibility: async () => () => true,
   };
 }
 

@@ -23,6 +23,8 @@ import { greater, includesRole, lesser } from './roles.ts';
 /** Why somebody has a role on a repository. */
 export type Reason =
   | { readonly kind: 'administrator'; readonly role: 'admin' }
+  /** The registry is open: everybody may. */
+  | { readonly kind: 'open'; readonly role: 'admin' }
   | { readonly kind: 'auditor'; readonly role: 'read' }
   /** Owner of the organization, or the user whose own namespace it is. */
   | { readonly kind: 'owner'; readonly namespace: string; readonly role: 'admin' }
@@ -32,8 +34,9 @@ export type Reason =
 /** Whose rights. */
 export type Holder =
   | { readonly kind: 'anonymous' }
-  /** May all that there is: the local administrator, and everybody where the registry is open. */
+  /** Whoever may open the data folder: administrator. */
   | { readonly kind: 'local'; readonly name: string }
+  /** Everybody where the registry is open: all that is about content, and no more. */
   | { readonly kind: 'everything'; readonly name: string }
   | { readonly kind: 'user' | 'robot'; readonly facts: SubjectFacts };
 
@@ -116,14 +119,11 @@ export class Rights {
   }
 
   /** Why there is a role on a repository, each reason by itself and before the ceiling, the strongest first. */
-  reasonsFor(
-    repository: RepositoryName,
-    visibility: Visibility | undefined,
-    now: number,
-  ): readonly Reason[] {
+  reasonsFor(repository: RepositoryName, visibility: Visibility | undefined, now: number): readonly Reason[] {
     const reasons: Reason[] = [];
     const namespace = namespaceOf(repository);
     if (this.#heldRole === 'administrator') reasons.push({ kind: 'administrator', role: 'admin' });
+    if (this.kind === 'everything') reasons.push({ kind: 'open', role: 'admin' });
     if (this.#owned.has(namespace)) reasons.push({ kind: 'owner', namespace, role: 'admin' });
     for (const grant of this.#grants) {
       if (isLive(grant, now) && matchesPattern(grant.pattern, repository))
@@ -137,11 +137,7 @@ export class Rights {
   }
 
   /** The ceiling, where it takes something away on this repository. */
-  limitOn(
-    repository: RepositoryName,
-    visibility: Visibility | undefined,
-    now: number,
-  ): Ceiling | undefined {
+  limitOn(repository: RepositoryName, visibility: Visibility | undefined, now: number): Ceiling | undefined {
     if (!this.limited) return undefined;
     const held = this.unlimited.roleOn(repository, visibility, now);
     return held === this.roleOn(repository, visibility, now) ? undefined : this.ceiling;
@@ -203,7 +199,7 @@ export class Rights {
   }
 
   #registryWideRole(): Role | undefined {
-    if (this.#heldRole === 'administrator') return 'admin';
+    if (this.#heldRole === 'administrator' || this.kind === 'everything') return 'admin';
     return this.#heldRole === 'auditor' ? 'read' : undefined;
   }
 
@@ -248,7 +244,7 @@ function nameOf(holder: Holder): string {
 }
 
 function registryRoleOf(holder: Holder): RegistryRole {
-  if (holder.kind === 'local' || holder.kind === 'everything') return 'administrator';
+  if (holder.kind === 'local') return 'administrator';
   return 'facts' in holder ? holder.facts.registryRole : 'user';
 }
 

@@ -1,9 +1,8 @@
 // What `berth serve` does: a server in the foreground, from its configuration to the signal that ends it.
 import type { Logger } from 'pino';
-import { checkStartable } from '../config/combinations.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigurationError } from '../config/faults.ts';
-import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts';
+import { type ConfigSources, loadConfig } from '../config/load.ts';
 import { listChangesForRestart } from '../config/reload.ts';
 import { sqliteVersion } from '../storage/sqlite/sqlite-version.ts';
 import { version } from '../version.ts';
@@ -16,7 +15,7 @@ import { asStartFailure } from './start-failure.ts';
 
 /** Runs a server until it is told to stop. Throws ConfigurationError, or CommandError when it cannot start. */
 export async function serve(sources: ConfigSources, context: CommandContext): Promise<void> {
-  const loaded = loadStartable(sources);
+  const loaded = loadConfig(sources);
   // Files are for this user alone, whatever the shell's umask; the stores need not think of it.
   process.umask(0o077);
   const { config } = loaded;
@@ -25,7 +24,8 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   const lifetime = beginLifetime(log, flush, () => reload(sources, config, server, log));
   const isNew = await isNewFolder(config.data);
   try {
-    server = await startServer({ config, log, version });
+    const runtimeFolder = context.environment.XDG_RUNTIME_DIR || undefined;
+    server = await startServer({ config, log, version, runtimeFolder });
   } catch (error) {
     flush();
     throw asStartFailure(error, config, context.userId);
@@ -36,6 +36,8 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
     sqliteVersion: sqliteVersion(),
     url: server.url,
     port: server.port,
+    mode: server.mode,
+    firstPassword: server.firstPassword,
     isNew,
     onTerminal: context.stdout.isTTY === true,
     portByFlag: loaded.sources.get('http.port') === '--port',
@@ -44,14 +46,6 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   context.stdout.write(`${lines.join('\n')}\n`);
   release();
   context.finish(await lifetime.untilEnd(server, config.limits.shutdown));
-}
-
-/** The configuration, if a server can run with it. Throws ConfigurationError. */
-function loadStartable(sources: ConfigSources): LoadedConfig {
-  const loaded = loadConfig(sources);
-  const faults = checkStartable(loaded.config, (path) => loaded.sources.get(path) ?? path);
-  if (faults.length > 0) throw new ConfigurationError(faults);
-  return loaded;
 }
 
 /** SIGHUP: takes over what can be, says what cannot, and changes nothing when the new configuration has a fault. */
@@ -64,7 +58,7 @@ async function reload(
   if (server === undefined) return;
   let config: Config;
   try {
-    config = loadStartable(sources).config;
+    config = loadConfig(sources).config;
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     log.error({ faults: error.faults }, 'SIGHUP: the configuration has faults; all stays as it was');

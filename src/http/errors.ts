@@ -1,6 +1,7 @@
 // The one place where an error becomes a reply: OciError as it is, faults of the stores as 503 and 507, anything unknown as
 // a plain 500 whose detail goes to the log only.
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { PasswordQueueFullError } from '../auth/password-hashes.ts';
 import { OciError } from '../oci/errors.ts';
 import { DiskFullError, MediumFailedError, StoreUnavailableError } from '../storage/faults.ts';
 import { drainBody } from './body.ts';
@@ -32,6 +33,10 @@ export function asOciError(error: unknown): OciError {
       {},
       { cause: error },
     );
+  }
+  if (error instanceof PasswordQueueFullError) {
+    const message = 'too many passwords are being checked at once: try again in a few seconds';
+    return new OciError('TOOMANYREQUESTS', message, {}, { headers: { 'retry-after': '5' } });
   }
   const status = (error as Partial<FastifyError> | null)?.statusCode;
   const code = status === undefined ? undefined : fastifyCodes.get(status);

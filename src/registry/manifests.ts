@@ -12,6 +12,7 @@ import type {
   StoredManifest,
 } from '../storage/metadata-store.ts';
 import type { PullCounter } from './pull-counter.ts';
+import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
 export interface PushedManifest {
@@ -56,7 +57,7 @@ export class Manifests {
 
   /**
    * Stores a manifest with its tags, all or nothing, when all that it references is there. `reference` is what the client
-   * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID or MANIFEST_BLOB_UNKNOWN.
+   * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN or NAME_UNKNOWN.
    */
   async push(options: {
     repository: RepositoryName;
@@ -84,6 +85,7 @@ export class Manifests {
     await this.#writes.admitContent();
     const put = await this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin });
     if (put.outcome === 'missing') throw referencesMissing(put.missing);
+    if (put.outcome === 'namespace-removed') throw namespaceRemoved(repository);
     return { digest, subject: manifest.subject };
   }
 

@@ -15,6 +15,7 @@ import {
   UploadUnknownError,
 } from '../storage/blob-store.ts';
 import type { Origin, UploadIndex, UploadLimits } from '../storage/metadata-store.ts';
+import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
 /** A session in use is noted in its row at most so often. */
@@ -63,13 +64,14 @@ export class Uploads {
     this.#sizeLimit = options.blobSizeLimit;
   }
 
-  /** Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use. */
+  /** Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, NAME_UNKNOWN. */
   async begin(owner: UploadOwner, algorithm: DigestAlgorithm): Promise<Upload> {
     await this.#writes.admitContent();
     const upload = await this.#store.beginUpload(randomUUID(), algorithm);
     try {
       const begun = await this.#index.begin({ ...owner, upload, limits: this.#limits });
       if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
+      if (begun.outcome === 'namespace-removed') throw namespaceRemoved(owner.repository);
       this.#noteTouch(upload.id, performance.now());
       for (const ended of begun.ended) await this.#forget(ended);
       return upload;
@@ -123,7 +125,7 @@ export class Uploads {
     if (!finished) throw uploadUnknown(id);
   }
 
-  /** Takes a whole blob in one request, without a session. Throws like append and finish. */
+  /** Takes a whole blob in one request, without a session. Throws like begin, append and finish. */
   async put(
     repository: RepositoryName,
     digest: Digest,
@@ -141,7 +143,8 @@ export class Uploads {
       throw error;
     }
     const committed = await this.#commit(upload, digest, abort);
-    await this.#index.link({ repository, digest, ...committed, origin });
+    const linked = await this.#index.link({ repository, digest, ...committed, origin });
+    if (!linked) throw namespaceRemoved(repository);
   }
 
   /** Ends a session without a blob. Throws OciError BLOB_UPLOAD_UNKNOWN. */

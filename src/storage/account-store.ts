@@ -173,6 +173,10 @@ export interface UserStore {
   }): Promise<void>;
   /** Takes sign-in by password away and ends what setPassword ends; for a one-time code that is given out instead. */
   clearPassword(options: { readonly name: string; readonly origin: Origin }): Promise<boolean>;
+  /**
+   * Ends sessions, refresh tokens and one-time codes for good; password and tokens work again when it is enabled. Disabling a
+   * disabled one is fine.
+   */
   disable(options: {
     readonly name: string;
     readonly origin: Origin;
@@ -184,8 +188,9 @@ export interface UserStore {
   /** False: unknown user. Enabling an enabled one is fine. */
   enable(options: { readonly name: string; readonly origin: Origin }): Promise<boolean>;
   /**
-   * Removes a user: grants, memberships, tokens and sessions go, the name stays reserved, robots it made stay. Refused while the
-   * own namespace has repositories, unless they are to be deleted with it (restorable for the grace time).
+   * Removes a user: grants, memberships, tokens, sessions and open uploads go, the name stays reserved, robots it made stay.
+   * Its own namespace is removed with it: the robots and grants there go, and it takes no new repository. Refused while that
+   * has repositories, unless they are to be deleted with it (restorable for the grace time).
    */
   remove(options: {
     readonly name: string;
@@ -226,7 +231,7 @@ export interface NamespaceStore {
   }): Promise<boolean>;
   /** The default visibility where neither the repository nor its namespace says otherwise; told at every start. */
   setDefaultVisibility(visibility: Visibility): Promise<void>;
-  /** Live repositories of a namespace whose name does not match; at most `limit` names, in order. For notes on patterns. */
+  /** Live repositories of a namespace, at most `limit` names, in order. For notes on patterns. */
   listRepositories(name: string, limit: number): Promise<readonly RepositoryName[]>;
 }
 
@@ -243,7 +248,10 @@ export interface OrganizationStore {
     readonly owner?: string | undefined;
     readonly origin: Origin;
   }): Promise<{ readonly outcome: 'added'; readonly adopted: number } | NameOutcome>;
-  /** At once invisible with its repositories, which are restorable for the grace time; robots, teams, grants go. The name stays taken. */
+  /**
+   * At once invisible with its repositories, which are restorable for the grace time; robots, teams, grants go. The name stays
+   * taken, and nothing can be pushed there. `library` and `system` are 'unknown' here: they cannot be removed.
+   */
   remove(options: {
     readonly name: string;
     readonly origin: Origin;
@@ -333,6 +341,7 @@ export interface RobotStore {
   }): Promise<{ readonly outcome: 'added'; readonly robot: Robot } | NameOutcome>;
   /** By full name. */
   find(name: string): Promise<Robot | undefined>;
+  /** `after` is a full name. */
   list(namespace: string, page: NamePage): Promise<Page<Robot>>;
   /** undefined: unknown. */
   update(options: {
@@ -340,7 +349,7 @@ export interface RobotStore {
     readonly changes: { readonly enabled?: boolean; readonly description?: string };
     readonly origin: Origin;
   }): Promise<Robot | undefined>;
-  /** With its tokens and grants. */
+  /** With its tokens, grants and open uploads. The name may be given again. */
   remove(options: { readonly name: string; readonly origin: Origin }): Promise<boolean>;
 }
 
@@ -355,7 +364,8 @@ export interface Grant extends HeldGrant {
 
 export interface GrantStore {
   /**
-   * One grant a subject and pattern: a second one replaces role and expiry. `namespace` undefined: registry-wide.
+   * One grant a subject and pattern: a second one replaces role and expiry, and tells who gave it last. `namespace` undefined:
+   * registry-wide.
    * `subject` as it is stored: 'alice', 'acme/dev', 'acme+ci', 'authenticated', 'anonymous'.
    */
   put(options: {
@@ -413,8 +423,9 @@ export interface CredentialUse {
 
 export interface CredentialStore {
   /**
-   * `hash` is the SHA-256 of the secret. 'exists': a token of that label is there (personal and robot). Tokens are audited,
-   * sessions and refresh tokens are not (a sign-in is).
+   * `hash` is the SHA-256 of the secret. 'exists': a token of that label is there (personal and robot). 'unknown': no such
+   * user or robot, or the parent is gone. Tokens and one-time codes are audited, sessions and refresh tokens are not (a sign-in
+   * is).
    */
   add(options: {
     readonly subject: string;

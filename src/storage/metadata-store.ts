@@ -15,6 +15,11 @@ export interface Origin {
   readonly requestId?: string | undefined;
 }
 
+/** A removed namespace takes no new repository, not even of an administrator: as if its name could not be. */
+export interface NamespaceRemoved {
+  readonly outcome: 'namespace-removed';
+}
+
 /** A page of a keyset-ordered list. `more` tells that something follows the last item. */
 export interface Page<Item> {
   readonly items: readonly Item[];
@@ -124,7 +129,8 @@ export interface PutManifest {
 export type PutManifestOutcome =
   | { readonly outcome: 'stored'; readonly created: boolean }
   /** Nothing was written: these references are not in the repository. */
-  | { readonly outcome: 'missing'; readonly missing: readonly Digest[] };
+  | { readonly outcome: 'missing'; readonly missing: readonly Digest[] }
+  | NamespaceRemoved;
 
 export interface Referrer {
   readonly cursor: number;
@@ -158,7 +164,8 @@ export interface ManifestStore {
   ): Promise<{ readonly digest: Digest; readonly mediaType: string; readonly size: number } | undefined>;
   /**
    * Checks every reference and writes manifest, edges, tags, history and event together. Creates the repository (and an
-   * unowned namespace) where there is none. Storing the same manifest again moves the tags and is no error.
+   * unowned namespace) where there is none, with the visibility that its namespace, else the registry gives to new ones.
+   * Storing the same manifest again moves the tags and is no error.
    */
   put(input: PutManifest): Promise<PutManifestOutcome>;
   /** Moves a manifest with its tags and edges to the trash: no visibility, bytes kept until the grace time is over. */
@@ -208,7 +215,10 @@ export interface BlobIndex {
   find(repository: RepositoryName, digest: Digest): Promise<LinkedBlob | undefined>;
   /** Gives the link a full lease again. False when the link is gone. */
   extendLease(repository: RepositoryName, digest: Digest): Promise<boolean>;
-  /** Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, or it is damaged. */
+  /**
+   * Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, it is damaged, or
+   * the namespace of `to` was removed.
+   */
   mount(options: {
     readonly from: RepositoryName;
     readonly to: RepositoryName;
@@ -240,7 +250,8 @@ export interface UploadLimits {
 export type BeginUploadOutcome =
   /** `ended` made room: abort their bytes. */
   | { readonly outcome: 'begun'; readonly ended: readonly Upload[] }
-  | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' };
+  | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' }
+  | NamespaceRemoved;
 
 export interface FinishUpload {
   readonly repository: RepositoryName;
@@ -270,9 +281,10 @@ export interface UploadIndex {
    */
   finish(input: FinishUpload): Promise<boolean>;
   /**
-   * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like finish.
+   * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like
+   * finish. False when the namespace was removed: then nothing is linked and the new location is queued for unlinking.
    */
-  link(input: Omit<FinishUpload, 'upload'>): Promise<void>;
+  link(input: Omit<FinishUpload, 'upload'>): Promise<boolean>;
   /** Closes a session; its bytes may be aborted afterwards. False when it was not open. */
   close(id: string): Promise<boolean>;
   /** Closes up to `limit` sessions idle or alive too long, and returns them for abort; drops empty `uploading` repositories. */
@@ -317,6 +329,7 @@ export const auditActions = [
   'token.remove',
   'session.remove',
   'code.add',
+  'code.remove',
   'key.rotate',
   'read-only.set',
   'sign-in',
@@ -335,8 +348,13 @@ export interface RegistryEvent {
   readonly repository: string | undefined;
   readonly reference: string | undefined;
   readonly digest: string | undefined;
-  /** What a change of access was about: 'user:alice', 'organization:acme', 'grant:acme/**'. */
+  /**
+   * What a change of access was about, the noun of the action before it: 'user:alice', 'organization:acme',
+   * 'member:acme/alice', 'team:acme/dev', 'team-member:acme/dev/alice', 'robot:acme+ci', 'namespace:acme',
+   * 'grant:acme/**', 'token:alice/laptop', 'session:alice/7', 'code:alice', 'key:KID'.
+   */
   readonly object: string | undefined;
+  /** Of the repository, or of the organization, grant or robot. Accounts of people belong to none. */
   readonly namespace: string | undefined;
   readonly address: string | undefined;
   readonly userAgent: string | undefined;
@@ -380,7 +398,10 @@ export interface TagHistoryEntry {
 export interface EventStore {
   /** Events after `after`, in order. */
   read(options: { readonly after: number; readonly limit: number }): Promise<Page<RegistryEvent>>;
-  /** Events that match every part of `filter`, newest first, beginning before `before` (a seq). */
+  /**
+   * Events that match every part of `filter`, newest first, beginning before `before` (a seq). The most selective part is
+   * looked up in an index; what then remains to be looked through is done in steps that let other work in between.
+   */
   audit(options: {
     readonly filter: AuditFilter;
     readonly before?: number | undefined;

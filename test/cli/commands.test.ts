@@ -116,6 +116,10 @@ describe('berth config', { concurrency: 3 }, () => {
         row.join(' '),
       );
     }
+    const secret = { ...environment, BERTH_ACCESS_ADMIN_PASSWORD: 'correct horse battery' };
+    const hidden = await runCommand(t, ['config', 'show'], { folder, environment: secret });
+    assert.match(hidden.stdout, /^access\.adminPassword +\(set\) +BERTH_ACCESS_ADMIN_PASSWORD$/m);
+    assert.doesNotMatch(hidden.stdout, /battery/);
     const json = await runCommand(t, ['config', 'show', '--json'], { folder, environment });
     const { file, items } = JSON.parse(json.stdout);
     assert.equal(file, join(folder, 'berth.yaml'));
@@ -136,14 +140,14 @@ describe('berth config', { concurrency: 3 }, () => {
     assert.equal(faulty.code, 3);
     assert.equal(
       faulty.stdout,
-      'berth.yaml:3: unknown setting http.colour; known here: address, port, publicUrl, trustedProxies, relativeUrls, tls\n' +
+      'berth.yaml:3: unknown setting http.colour; known here: address, port, publicUrl, trustedProxies, relativeUrls, tls, socket\n' +
         'berth.yaml:2: http.port: found "x", allowed: a whole number from 0 to 65535\n',
     );
-    const token = await runCommand(t, ['config', 'check', '--json'], {
-      environment: { BERTH_ACCESS_MODE: 'token' },
+    const short = await runCommand(t, ['config', 'check', '--json'], {
+      environment: { BERTH_ACCESS_ADMIN_PASSWORD: 'short' },
     });
-    assert.equal(token.code, 3);
-    assert.equal(JSON.parse(token.stdout).faults[0].where, 'BERTH_ACCESS_MODE');
+    assert.equal(short.code, 3);
+    assert.equal(JSON.parse(short.stdout).faults[0].where, 'BERTH_ACCESS_ADMIN_PASSWORD');
   });
 
   test('schema prints a JSON Schema', async (t) => {

@@ -26,8 +26,7 @@ test('no statement scans a table', async () => {
   assert.ok(statements.size > 60, `${statements.size} statements were found`);
   const faults: string[] = [];
   for (const [name, literal] of statements) {
-    // Placeholders are left unbound: a plan does not need values.
-    const plan = db.prepare(`EXPLAIN QUERY PLAN ${literal}`).all(...placeholders(literal)) as {
+    const plan = db.prepare(`EXPLAIN QUERY PLAN ${literal}`).all(...unbound(literal)) as {
       detail: string;
     }[];
     for (const { detail } of plan) {
@@ -53,8 +52,9 @@ test('referrers of some types are picked in the index, without their rows', () =
   assert.match(plan[0]?.detail ?? '', /USING COVERING INDEX manifest_by_subject/);
 });
 
-function placeholders(literal: string): null[] {
-  const numbered = new Set(literal.match(/\?\d+/g));
-  const count = numbered.size > 0 ? numbered.size : (literal.match(/\?/g) ?? []).length;
-  return Array.from({ length: count }, () => null);
+/** A plan does not need values. */
+function unbound(literal: string): unknown[] {
+  const names = literal.match(/@\w+/g);
+  if (names !== null) return [Object.fromEntries(names.map((name) => [name.slice(1), null]))];
+  return Array.from({ length: (literal.match(/\?/g) ?? []).length }, () => null);
 }

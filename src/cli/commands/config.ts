@@ -1,10 +1,8 @@
 // `berth config`: what is set and by whom, whether it is right, and its schema.
 import type { Command } from 'commander';
-import { checkStartable } from '../../config/combinations.ts';
 import { variableOf } from '../../config/environment.ts';
 import { ConfigurationError, type Fault, faultText } from '../../config/faults.ts';
 import { jsonSchemaOf } from '../../config/json-schema.ts';
-import type { LoadedConfig } from '../../config/load.ts';
 import { listSettings, settings } from '../../config/settings.ts';
 import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
 import type { CommandContext } from '../context.ts';
@@ -98,13 +96,11 @@ function examine(
   options: ConfigOptions,
   context: CommandContext,
 ): { file?: string | undefined; faults: readonly Fault[]; notes: readonly string[] } {
-  let loaded: LoadedConfig;
   try {
-    loaded = loadFor(options, context);
+    const { file, notes } = loadFor(options, context);
+    return { file, notes, faults: [] };
   } catch (error) {
     if (error instanceof ConfigurationError) return { faults: error.faults, notes: [] };
     throw error;
   }
-  const { config, file, notes, sources } = loaded;
-  return { file, notes, faults: checkStartable(config, (path) => sources.get(path) ?? path) };
 }

@@ -138,8 +138,9 @@ async function mountedBlob(
   const from = fromText === undefined || fromText === '' ? undefined : parseSource(fromText);
   if (from === 'invalid') return undefined;
   const principal = principalOf(request);
-  const mayPull = (repository: RepositoryName) =>
-    context.access.decide(principal, 'pull', repository).allowed;
+  // Whoever may not pull from the source gets a session, as if the blob were not there.
+  const mayPull = async (repository: RepositoryName) =>
+    (await context.access.decide(principal, 'pull', repository)).outcome === 'allowed';
   const mounted = await context.registry.blobs.mount({
     to,
     from,

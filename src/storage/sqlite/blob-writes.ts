@@ -38,8 +38,11 @@ export const sql = {
     AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.repository_id = r.id)
     AND NOT EXISTS (SELECT 1 FROM repository_blob l WHERE l.repository_id = r.id) ORDER BY r.id LIMIT ?`,
   dropRepository: 'DELETE FROM repository WHERE id = ?',
+  // One that somebody was given rights in stays.
   dropUnownedNamespace: `DELETE FROM namespace WHERE id = ? AND kind = 'unowned'
-    AND NOT EXISTS (SELECT 1 FROM repository r WHERE r.namespace_id = namespace.id)`,
+    AND NOT EXISTS (SELECT 1 FROM repository r WHERE r.namespace_id = namespace.id)
+    AND NOT EXISTS (SELECT 1 FROM access_grant g WHERE g.namespace_id = namespace.id)
+    AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.namespace_id = namespace.id)`,
 } as const;
 
 type UploadRow = [string, string];
@@ -98,9 +101,13 @@ export class BlobWrites {
     const linked = source && this.#shared.findLinked(source.id, input.digest);
     if (linked === undefined || linked.damaged) return false;
     const target = this.#shared.ensureRepository(now, input.to);
+    if (target === undefined) return false;
     const blob = { id: linked.blobId, size: linked.size, digest: input.digest };
     if (this.#shared.linkBlob(now, target, blob)) {
-      this.#shared.addEvent(now, 'mount', input.origin, { repository: input.to, digest: input.digest });
+      this.#shared.events.addContent(now, 'mount', input.origin, {
+        repository: input.to,
+        digest: input.digest,
+      });
     }
     return true;
   }
@@ -117,7 +124,7 @@ export class BlobWrites {
       | undefined;
     if (manifest !== undefined) return { outcome: 'referenced', manifest };
     this.#shared.dropLink(repository, { id: linked.blobId, size: linked.size });
-    this.#shared.addEvent(now, 'unlink', input.origin, {
+    this.#shared.events.addContent(now, 'unlink', input.origin, {
       repository: input.repository,
       digest: input.digest,
     });
@@ -138,6 +145,7 @@ export class BlobWrites {
   ): BeginUploadOutcome {
     const { limits, principal, upload } = input;
     const repository = this.#shared.ensureRepository(now, input.repository);
+    if (repository === undefined) return { outcome: 'namespace-removed' };
     const idleSince = now.ticks - limits.idleSeconds;
     const ended = [
       ...this.#makeRoom({
@@ -180,8 +188,11 @@ export class BlobWrites {
     return true;
   }
 
-  linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): void {
-    this.#linkContent(now, this.#shared.ensureRepository(now, input.repository), input);
+  linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): boolean {
+    const repository = this.#shared.ensureRepository(now, input.repository);
+    if (repository === undefined) this.#shared.queueUnlink(now, input.location);
+    else this.#linkContent(now, repository, input);
+    return repository !== undefined;
   }
 
   closeUpload(_now: Now, id: string): boolean {

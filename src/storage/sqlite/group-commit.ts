@@ -1,6 +1,7 @@
 // Group commit: the intentions that wait are committed together, each in a savepoint, so that they share one fsync and one
 // that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
 import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
+import { makeAccessIntentions } from './access-intentions.ts';
 import { BlobWrites, Refusal } from './blob-writes.ts';
 import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
@@ -38,6 +39,10 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
     linkBlob: blobs.linkBlob.bind(blobs),
     closeUpload: blobs.closeUpload.bind(blobs),
     expireUploads: blobs.expireUploads.bind(blobs),
+    ...makeAccessIntentions(db, shared, keep),
+    recordSignIns: shared.events.recordSignIns.bind(shared.events),
+    recordEvent: shared.events.recordEvent.bind(shared.events),
+    dropEvents: shared.events.dropEvents.bind(shared.events),
     advanceClock(now: Now, _input: undefined): void {
       advanceTicks.run(now.ticks, now.ticks);
     },

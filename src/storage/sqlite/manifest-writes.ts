@@ -81,13 +81,14 @@ export class ManifestWrites {
       const { edges, refused } = this.#resolveEdges(found, manifest, input.sparse);
       if (refused.length > 0) return { outcome: 'missing', missing: [...new Set(refused)] };
       repository = this.#shared.ensureRepository(now, input.repository);
+      if (repository === undefined) return { outcome: 'namespace-removed' };
       id = this.#insertManifest(now, repository, input, edges);
     } else if (stored?.mediaType !== manifest.mediaType) {
       // The same bytes may be pushed under another Content-Type; the newest one is what is served.
       this.#statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
     }
     const [onlyTag, ...furtherTags] = input.tags;
-    this.#shared.addEvent(now, 'push', input.origin, {
+    this.#shared.events.addContent(now, 'push', input.origin, {
       repository: input.repository,
       reference: furtherTags.length === 0 ? onlyTag : undefined,
       digest: manifest.digest,
@@ -124,7 +125,7 @@ export class ManifestWrites {
     this.#dropEdges(now, repository.id, id);
     this.#statements.dropManifest.run(id);
     this.#statements.countRemoved.run(repository.id);
-    this.#shared.addEvent(now, 'delete', origin, { repository: name, digest });
+    this.#shared.events.addContent(now, 'delete', origin, { repository: name, digest });
     return { outcome: 'removed' };
   }
 
@@ -204,7 +205,7 @@ export class ManifestWrites {
 
   #removeHistory(now: Now, repository: { id: number; name: RepositoryName }, tag: Tag, origin: Origin) {
     this.#statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
-    this.#shared.addEvent(now, 'untag', origin, { repository: repository.name, reference: tag });
+    this.#shared.events.addContent(now, 'untag', origin, { repository: repository.name, reference: tag });
   }
 
   #setTag(now: Now, repositoryId: number, manifestId: number, tag: Tag, input: PutManifest): void {
@@ -214,7 +215,11 @@ export class ManifestWrites {
     if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
     const { repository, origin, manifest } = input;
     this.#statements.addHistory.run(repositoryId, tag, manifest.digest, 'push', now.at, origin.actor);
-    this.#shared.addEvent(now, 'tag', origin, { repository, reference: tag, digest: manifest.digest });
+    this.#shared.events.addContent(now, 'tag', origin, {
+      repository,
+      reference: tag,
+      digest: manifest.digest,
+    });
   }
 
   #moveToTrash(now: Now, id: number, tags: readonly Tag[], children: readonly Digest[], origin: Origin) {

@@ -1,5 +1,5 @@
-// Every read of the store, on a connection that cannot write. Statements are prepared once and run within one turn of the
-// event loop, so no read transaction stays open to make the log grow.
+// The reads of content: repositories, manifests, tags, blobs and uploads, on a connection that cannot write. Statements are
+// prepared once and run within one turn of the event loop, so no read transaction stays open to make the log grow.
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/name.ts';
 import type { Reference, Tag } from '../../oci/reference.ts';
@@ -8,11 +8,9 @@ import type {
   LinkedBlob,
   Page,
   Referrer,
-  RegistryEvent,
   Repository,
   RepositoryTotals,
   StoredManifest,
-  TagHistoryEntry,
   Visibility,
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
@@ -56,11 +54,6 @@ export const sql = {
   upload: `SELECT u.id, u.store_state FROM upload u JOIN repository r ON r.id = u.repository_id
     WHERE u.id = ? AND u.principal = ? AND r.name = ? AND r.state <> 'deleted'`,
   uploadTouched: 'SELECT touched_ticks FROM upload WHERE id = ?',
-  events: `SELECT seq, at, kind, actor, repository, reference, digest, address, request_id FROM event
-    WHERE seq > ? ORDER BY seq LIMIT ?`,
-  tagHistory: `SELECT h.digest, h.action, h.at, h.actor FROM repository r
-    JOIN tag_history h ON h.repository_id = r.id AND h.name = ?
-    WHERE r.name = ? AND r.state <> 'deleted' ORDER BY h.id DESC LIMIT ?`,
 } as const;
 
 /** Annotations may fill a manifest: a page of referrers ends early rather than hold more than this. */
@@ -85,7 +78,6 @@ export function makeReads(db: Connection) {
     ...makeManifestReads(statements),
     ...makeRepositoryReads(statements),
     ...makeBlobReads(statements),
-    ...makeEventReads(statements),
   };
 }
 
@@ -230,48 +222,8 @@ function makeBlobReads(statements: Statements) {
   };
 }
 
-type EventRow = [number, number, RegistryEvent['kind'], string, ...(string | null)[]];
-
-function makeEventReads(statements: Statements) {
-  return {
-    readEvents(options: { after: number; limit: number }): Page<RegistryEvent> {
-      const rows = statements.events.all(options.after, options.limit + 1) as EventRow[];
-      const events = rows.map(
-        ([seq, at, kind, actor, repository, reference, digest, address, requestId]) => ({
-          seq,
-          at,
-          kind,
-          actor,
-          repository: repository ?? undefined,
-          reference: reference ?? undefined,
-          digest: digest ?? undefined,
-          address: address ?? undefined,
-          requestId: requestId ?? undefined,
-        }),
-      );
-      return toPage(events, options.limit);
-    },
-
-    tagHistory(repository: RepositoryName, tag: Tag, limit: number): readonly TagHistoryEntry[] {
-      const rows = statements.tagHistory.all(tag, repository, limit) as [
-        Digest | null,
-        TagHistoryEntry['action'],
-        number,
-        string,
-      ][];
-      return rows.map(([digest, action, at, actor]) => ({
-        name: tag,
-        digest: digest ?? undefined,
-        action,
-        at,
-        actor,
-      }));
-    },
-  };
-}
-
 /** `rows` were asked for with one more than `limit`: that one tells whether there is more. */
-function toPage<Item>(rows: readonly Item[], limit: number): Page<Item> {
+export function toPage<Item>(rows: readonly Item[], limit: number): Page<Item> {
   return rows.length > limit ? { items: rows.slice(0, limit), more: true } : { items: rows, more: false };
 }
 

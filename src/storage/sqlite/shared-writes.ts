@@ -3,8 +3,9 @@
 import type { Digest } from '../../oci/digest.ts';
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
-import type { EventKind, Origin } from '../metadata-store.ts';
+import type { Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { EventWrites } from './event-writes.ts';
 
 /** The time of a transaction, given by whoever asked for it: Unix seconds, and seconds of the registry's uptime. */
 export interface Now {
@@ -21,9 +22,11 @@ export interface KeepTimes {
 
 export const sql = {
   repositoryByName: `SELECT id, namespace_id FROM repository WHERE name = ? AND state <> 'deleted'`,
-  namespaceByName: 'SELECT id FROM namespace WHERE name = ?',
+  namespaceByName: 'SELECT id, removed_at, default_visibility FROM namespace WHERE name = ?',
+  defaultVisibility: `SELECT value FROM instance WHERE key = 'default_visibility'`,
   addNamespace: `INSERT INTO namespace (name, kind, created_at) VALUES (?, 'unowned', ?)`,
-  addRepository: `INSERT INTO repository (namespace_id, name, state, created_at) VALUES (?, ?, 'uploading', ?)`,
+  addRepository: `INSERT INTO repository (namespace_id, name, state, visibility, created_at)
+    VALUES (?, ?, 'uploading', ?, ?)`,
   blobByDigest: 'SELECT id, location, size, damaged_at FROM blob WHERE digest = ?',
   linkedBlob: `SELECT b.id, b.size, b.damaged_at
     FROM blob b JOIN repository_blob l ON l.repository_id = ? AND l.blob_id = b.id WHERE b.digest = ?`,
@@ -47,8 +50,6 @@ export const sql = {
   addChildEdge: 'INSERT INTO manifest_child (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
   raiseManifestLease: 'UPDATE manifest SET lease_ticks = max(lease_ticks, ?) WHERE id = ?',
   queueUnlink: `INSERT INTO unlink_queue (location, not_before_ticks) VALUES (?, ?) ON CONFLICT DO NOTHING`,
-  addEvent: `INSERT INTO event (at, kind, actor, repository, reference, digest, address, request_id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 } as const;
 
 export interface RepositoryRow {
@@ -66,13 +67,15 @@ export interface LinkedRow {
 export class SharedWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #keep: KeepTimes;
+  readonly events: EventWrites;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
+    this.events = new EventWrites(db);
     this.#statements = prepareAll(db, sql);
-    for (const key of ['repositoryByName', 'blobByDigest', 'linkedBlob'] as const)
+    for (const key of ['repositoryByName', 'namespaceByName', 'blobByDigest', 'linkedBlob'] as const)
       this.#statements[key].raw();
-    for (const key of ['namespaceByName', 'countInNamespace', 'missingBlobs', 'missingChildren'] as const) {
+    for (const key of ['defaultVisibility', 'countInNamespace', 'missingBlobs', 'missingChildren'] as const) {
       this.#statements[key].pluck();
     }
   }
@@ -82,16 +85,25 @@ export class SharedWrites {
     return row && { id: row[0], namespaceId: row[1] };
   }
 
-  /** The repository of that name, made in state `uploading` (and its namespace unowned) where there is none. */
-  ensureRepository(now: Now, name: RepositoryName): RepositoryRow {
+  /**
+   * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none; undefined where
+   * its namespace was removed.
+   */
+  ensureRepository(now: Now, name: RepositoryName): RepositoryRow | undefined {
     const found = this.findRepository(name);
     if (found !== undefined) return found;
     const namespace = namespaceOf(name);
-    const namespaceId =
-      (this.#statements.namespaceByName.get(namespace) as number | undefined) ??
-      Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid);
-    const id = Number(this.#statements.addRepository.run(namespaceId, name, now.at).lastInsertRowid);
-    return { id, namespaceId };
+    const [namespaceId, removedAt, itsDefault] = (this.#statements.namespaceByName.get(namespace) as
+      | [number, number | null, Visibility | null]
+      | undefined) ?? [
+      Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid),
+      null,
+      null,
+    ];
+    if (removedAt !== null) return undefined;
+    const visibility = itsDefault ?? this.#statements.defaultVisibility.get() ?? 'private';
+    const added = this.#statements.addRepository.run(namespaceId, name, visibility, now.at);
+    return { id: Number(added.lastInsertRowid), namespaceId };
   }
 
   /** A blob that the repository links, damaged or not. */
@@ -166,24 +178,6 @@ export class SharedWrites {
 
   queueUnlink(now: Now, location: Location): void {
     this.#statements.queueUnlink.run(location, now.ticks + this.#keep.unlinkDelaySeconds);
-  }
-
-  addEvent(
-    now: Now,
-    kind: EventKind,
-    origin: Origin,
-    about: { repository: RepositoryName; reference?: string | undefined; digest?: Digest | undefined },
-  ): void {
-    this.#statements.addEvent.run(
-      now.at,
-      kind,
-      origin.actor,
-      about.repository,
-      about.reference ?? null,
-      about.digest ?? null,
-      origin.address ?? null,
-      origin.requestId ?? null,
-    );
   }
 
   /** Gives what referred to a blob before it was there its edge. */

@@ -2,11 +2,13 @@
 import { mkdirSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
-import type { ManifestStore, MetadataStore } from '../metadata-store.ts';
-import { openReader, tellsDamage } from './connection.ts';
+import type { EventStore, ManifestStore, MetadataStore } from '../metadata-store.ts';
+import { type Connection, openReader, tellsDamage } from './connection.ts';
+import { makeEventReads } from './event-reads.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
+import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
 
 export interface SqliteStoreOptions {
@@ -58,7 +60,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     uptime.since = clock.monotonicSeconds();
     const reader = openReader(path);
     opened = true;
-    return makeStore({ writer, reads: makeReads(reader), ticks, closeReader: () => reader.close() });
+    return makeStore({ writer, reader, reads: makeReads(reader), ticks });
   } catch (error) {
     await writer.close().catch(() => undefined);
     throw asFault(error);
@@ -67,16 +69,13 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
 
 interface Parts {
   readonly writer: WriterThread;
+  readonly reader: Connection;
   readonly reads: Reads;
   readonly ticks: () => number;
-  readonly closeReader: () => void;
 }
 
-/** `read` as a promise, with the faults of the medium told apart. */
-type Ask = <Result>(read: () => Result) => Promise<Result>;
-
 function makeStore(parts: Parts): MetadataStore {
-  const { writer, reads, ticks } = parts;
+  const { writer, reader, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
   const ask: Ask = async (read) => {
@@ -125,10 +124,8 @@ function makeStore(parts: Parts): MetadataStore {
       expire: (bounds) => writer.run('expireUploads', bounds),
       filterClosed: (ids) => ask(() => ids.filter((id) => reads.findUploadTouched(id) === undefined)),
     },
-    events: {
-      read: (page) => ask(() => reads.readEvents(page)),
-      tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
-    },
+    events: makeEventStore(parts, ask),
+    accounts: makeAccountStore(reader, writer, ask),
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
     close() {
@@ -154,17 +151,29 @@ function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
   };
 }
 
-async function closeStore({ writer, closeReader }: Parts): Promise<void> {
+function makeEventStore({ writer, reader }: Parts, ask: Ask): EventStore {
+  const reads = makeEventReads(reader);
+  return {
+    read: (page) => ask(() => reads.readEvents(page)),
+    audit: (options) => reads.auditEvents(options, ask),
+    recordSignIns: (signIns) => writer.run('recordSignIns', signIns),
+    record: (change) => writer.run('recordEvent', change),
+    dropBefore: (at, limit) => writer.run('dropEvents', { at, limit }),
+    tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
+  };
+}
+
+async function closeStore({ writer, reader }: Parts): Promise<void> {
   if (writer.ended) {
     // After a failed fsync nothing may be copied out of the log: the last connection to close would do that, unless it
     // cannot write. So the reader goes last.
     await writer.close();
-    closeReader();
+    reader.close();
     return;
   }
   const clock = writer.run('advanceClock', undefined).catch(() => undefined);
   const closed = writer.close();
-  closeReader();
+  reader.close();
   await clock;
   await closed;
 }

@@ -1,0 +1,84 @@
+// Why somebody may or may not do something in a repository, for `berth access explain`: the reasons behind a role, the bounds of
+// the credential, and for what is missing the nearest grant that others have.
+import type { RepositoryName } from '../oci/name.ts';
+import type { Grant, HeldGrant, Role } from '../storage/account-store.ts';
+import type { Visibility } from '../storage/metadata-store.ts';
+import { type Ceiling, roleForAction } from './access.ts';
+import { actionsOf, type RepositoryAction } from './grant-scopes.ts';
+import { matchesPattern } from './pattern.ts';
+import type { Reason, Rights } from './rights.ts';
+import { includesRole, rankOf } from './roles.ts';
+
+export interface Missing {
+  readonly action: RepositoryAction;
+  readonly needed: Role;
+  /** A grant of somebody else that would do, best one to join first; undefined: there is none, one has to be made. */
+  readonly nearest: HeldGrant | undefined;
+}
+
+export interface Explanation {
+  /** undefined: none, the repository looks as if it did not exist. */
+  readonly role: Role | undefined;
+  readonly actions: readonly RepositoryAction[];
+  readonly because: readonly Reason[];
+  /** The ceiling of the credential, where it takes something away. */
+  readonly limitedBy: Ceiling | undefined;
+  readonly missing: readonly Missing[];
+}
+
+/** `grants`: those of the repository's namespace and of the whole registry. `now` in Unix seconds. */
+export function explain(options: {
+  readonly rights: Rights;
+  readonly repository: RepositoryName;
+  readonly visibility: Visibility | undefined;
+  readonly grants: readonly (Grant | HeldGrant)[];
+  readonly now: number;
+}): Explanation {
+  const { rights, repository, visibility, now } = options;
+  const role = rights.roleOn(repository, visibility, now);
+  const actions = actionsOf(role);
+  const missing = (Object.keys(roleForAction) as RepositoryAction[])
+    .filter((action) => !actions.includes(action))
+    .map((action) => ({
+      action,
+      needed: roleForAction[action],
+      nearest: nearest(options, roleForAction[action]),
+    }));
+  return {
+    role,
+    actions,
+    because: rights.reasonsFor(repository, visibility, now),
+    limitedBy: rights.limitOn(repository, visibility, now),
+    missing,
+  };
+}
+
+// The easiest to get into first: a team, then the least role that does, then the narrowest pattern.
+function nearest(
+  {
+    repository,
+    grants,
+    now,
+  }: {
+    readonly repository: RepositoryName;
+    readonly grants: readonly (Grant | HeldGrant)[];
+    readonly now: number;
+  },
+  needed: Role,
+): HeldGrant | undefined {
+  const kinds: readonly string[] = ['team', 'authenticated', 'user', 'robot', 'anonymous'];
+  const fitting = grants.filter(
+    ({ role, pattern, expiresAt }) =>
+      includesRole(role, needed) &&
+      (expiresAt === undefined || expiresAt > now) &&
+      matchesPattern(pattern, repository),
+  );
+  const [best] = [...fitting].sort(
+    (one, other) =>
+      kinds.indexOf(one.subjectKind) - kinds.indexOf(other.subjectKind) ||
+      rankOf(one.role) - rankOf(other.role) ||
+      other.pattern.length - one.pattern.length ||
+      one.id - other.id,
+  );
+  return best;
+}

@@ -1,0 +1,163 @@
+// The reads of users, namespaces, organizations, teams and robots.
+import type { RepositoryName } from '../../oci/name.ts';
+import type {
+  Member,
+  MemberRole,
+  NamePage,
+  Namespace,
+  NamespaceStore,
+  PasswordFacts,
+  Robot,
+  User,
+  UserStore,
+} from '../account-store.ts';
+import type { Page } from '../metadata-store.ts';
+import {
+  type NamespaceRow,
+  namespaceColumns,
+  type RobotRow,
+  robotColumns,
+  toNamespace,
+  toRobot,
+  toUser,
+  type UserRow,
+  userColumns,
+} from './account-rows.ts';
+import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { byName } from './policy-reads.ts';
+import { toPage } from './reads.ts';
+
+const organization = `(SELECT id FROM namespace WHERE name = ? AND kind = 'organization' AND removed_at IS NULL)`;
+
+export const sql = {
+  user: `SELECT ${userColumns} FROM subject s WHERE s.name = ? AND s.kind = 'user' AND s.removed_at IS NULL`,
+  users: `SELECT ${userColumns} FROM subject s WHERE s.kind = 'user' AND s.removed_at IS NULL AND s.name > @after
+    AND (@disabled IS NULL OR (s.disabled_at IS NOT NULL) = @disabled)
+    AND (@q = '' OR instr(s.name, lower(@q)) > 0 OR instr(lower(s.full_name), lower(@q)) > 0
+      OR instr(lower(s.email), lower(@q)) > 0)
+    ORDER BY s.name LIMIT @limit`,
+  userCount: `SELECT count(*) FROM subject WHERE kind = 'user' AND removed_at IS NULL AND name > ''`,
+  password: `SELECT id, password_hash, password_generation, disabled_at FROM subject
+    WHERE name = ? AND kind = 'user' AND removed_at IS NULL`,
+  namespace: `SELECT ${namespaceColumns} FROM namespace n WHERE n.name = ? AND n.removed_at IS NULL`,
+  namespaces: `SELECT ${namespaceColumns} FROM namespace n WHERE n.name > @after AND n.removed_at IS NULL
+    AND (@kind IS NULL OR n.kind = @kind) ORDER BY n.name LIMIT @limit`,
+  repositoriesIn: `SELECT r.name FROM namespace n JOIN repository r ON r.namespace_id = n.id AND r.state = 'live'
+    WHERE n.name = ? AND n.removed_at IS NULL ORDER BY r.name LIMIT ?`,
+  members: `SELECT s.name, m.role FROM organization_member m JOIN subject s ON s.id = m.subject_id
+    WHERE m.namespace_id = ${organization} AND s.name > ?`,
+  member: `SELECT s.name, m.role FROM subject s JOIN organization_member m ON m.subject_id = s.id
+    WHERE m.namespace_id = ${organization} AND s.name = ?`,
+  team: `SELECT s.id, (SELECT count(*) FROM team_member m WHERE m.team_id = s.id) AS members FROM subject s
+    WHERE s.name = ? AND s.kind = 'team'`,
+  teams: `SELECT s.name, (SELECT count(*) FROM team_member m WHERE m.team_id = s.id) AS members FROM subject s
+    WHERE s.namespace_id = ${organization} AND s.kind = 'team' AND s.name > ? ORDER BY s.name LIMIT ?`,
+  teamMembers: `SELECT u.name FROM subject s JOIN team_member m ON m.team_id = s.id JOIN subject u ON u.id = m.subject_id
+    WHERE s.name = ? AND s.kind = 'team' AND u.name > ?`,
+  robot: `SELECT ${robotColumns} FROM subject s JOIN namespace n ON n.id = s.namespace_id
+    WHERE s.name = ? AND s.kind = 'robot'`,
+  robots: `SELECT ${robotColumns} FROM namespace n JOIN subject s ON s.namespace_id = n.id AND s.kind = 'robot'
+    WHERE n.name = ? AND n.removed_at IS NULL AND s.name > ? ORDER BY s.name LIMIT ?`,
+} as const;
+
+type Statements = Readonly<Record<keyof typeof sql, Statement>>;
+
+export type AccountReads = ReturnType<typeof makeAccountReads>;
+
+export function makeAccountReads(db: Connection) {
+  const statements: Statements = prepareAll(db, sql);
+  for (const key of ['userCount', 'repositoriesIn'] as const) statements[key].pluck();
+  statements.password.raw();
+  return {
+    ...makeUserReads(statements),
+    ...makeNamespaceReads(statements),
+    ...makeOrganizationReads(statements),
+  };
+}
+
+function makeUserReads(statements: Statements) {
+  return {
+    findUser(name: string): User | undefined {
+      const row = statements.user.get(name) as UserRow | undefined;
+      return row && toUser(row);
+    },
+
+    listUsers(options: Parameters<UserStore['list']>[0]): Page<User> {
+      const { after = '', q = '', state, limit } = options;
+      const disabled = state === undefined ? null : Number(state === 'disabled');
+      const rows = statements.users.all({ after, q, disabled, limit: limit + 1 }) as UserRow[];
+      return toPage(rows.map(toUser), limit);
+    },
+
+    countUsers: () => statements.userCount.get() as number,
+
+    findPassword(name: string): PasswordFacts | undefined {
+      const row = statements.password.get(name) as [number, string | null, number, number | null] | undefined;
+      if (row === undefined) return undefined;
+      const [subjectId, hash, generation, disabledAt] = row;
+      return { subjectId, hash: hash ?? undefined, generation, disabled: disabledAt !== null };
+    },
+  };
+}
+
+function makeNamespaceReads(statements: Statements) {
+  return {
+    findNamespace(name: string): Namespace | undefined {
+      const row = statements.namespace.get(name) as NamespaceRow | undefined;
+      return row && toNamespace(row);
+    },
+
+    listNamespaces(options: Parameters<NamespaceStore['list']>[0]): Page<Namespace> {
+      const { after = '', kind = null, limit } = options;
+      const rows = statements.namespaces.all({ after, kind, limit: limit + 1 }) as NamespaceRow[];
+      return toPage(rows.map(toNamespace), limit);
+    },
+
+    listRepositoriesIn: (name: string, limit: number) =>
+      statements.repositoriesIn.all(name, limit) as RepositoryName[],
+
+    findRobot(name: string): Robot | undefined {
+      const row = statements.robot.get(name) as RobotRow | undefined;
+      return row && toRobot(row);
+    },
+
+    listRobots(namespace: string, { after = '', limit }: NamePage): Page<Robot> {
+      const rows = statements.robots.all(namespace, after, limit + 1) as RobotRow[];
+      return toPage(rows.map(toRobot), limit);
+    },
+  };
+}
+
+interface TeamRow {
+  readonly name: string;
+  readonly members: number;
+}
+
+function makeOrganizationReads(statements: Statements) {
+  // Members are ordered here: the rows of an organization are few, and walking all users in order of name would cost more.
+  return {
+    listMembers(organization: string, { after = '', limit }: NamePage): Page<Member> {
+      const rows = statements.members.all(organization, after) as { name: string; role: MemberRole }[];
+      return toPage(rows.sort(byName), limit);
+    },
+
+    findMember: (organization: string, user: string) =>
+      statements.member.get(organization, user) as Member | undefined,
+
+    findTeam(organization: string, team: string): TeamRow | undefined {
+      const row = statements.team.get(`${organization}/${team}`) as { members: number } | undefined;
+      return row && { name: team, members: row.members };
+    },
+
+    listTeams(organization: string, { after = '', limit }: NamePage): Page<TeamRow> {
+      const rows = statements.teams.all(organization, `${organization}/${after}`, limit + 1) as TeamRow[];
+      const teams = rows.map(({ name, members }) => ({ name: name.slice(organization.length + 1), members }));
+      return toPage(teams, limit);
+    },
+
+    listTeamMembers(organization: string, team: string, { after = '', limit }: NamePage) {
+      const rows = statements.teamMembers.all(`${organization}/${team}`, after) as { name: string }[];
+      return toPage(rows.sort(byName), limit);
+    },
+  };
+}
