@@ -10,6 +10,7 @@ import type { Config } from '../../config/config.ts';
 import { loadFor } from '../config-options.ts';
 import type { CommandContext, Surroundings } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+import { type ServerFile, serverFileOf } from '../server-file.ts';
 import { authoritiesFor } from './authorities.ts';
 import { authorizationOf, type Credential, findCredential } from './credentials.ts';
 import type { Target } from './http.ts';
@@ -31,15 +32,6 @@ export interface Door {
   /** With what, and from where; undefined: without, or by the socket. */
   readonly credential: Credential | undefined;
   close(): Promise<void>;
-}
-
-/** What a running server tells about itself in its data folder. */
-export interface ServerFile {
-  readonly pid: number;
-  readonly version: string;
-  readonly url: string;
-  /** Absent with http.socket off. */
-  readonly socket?: string | null;
 }
 
 const busyMilliseconds = 5000;
@@ -119,11 +111,10 @@ async function openFolder(
   const { enterFolder } = await import('./own-folder.ts');
   const server = await enterFolder(config, context, { mayWait: performance.now() < deadline });
   if (server === undefined) return undefined;
-  const file = readServerFile(config.data, context);
   return {
     kind: 'folder',
-    host: hostOf(config, undefined),
-    target: { origin: 'http://localhost', socketPath: server.socket ?? file?.socket ?? undefined },
+    host: hostOf(config, null),
+    target: { origin: 'http://localhost', socketPath: server.socket },
     headers,
     credential: undefined,
     close: server.close,
@@ -133,7 +124,7 @@ async function openFolder(
 /** What the server in the folder says of itself; undefined: none is there. Throws CommandError when this user may not look. */
 export function readServerFile(folder: string, context: Surroundings): ServerFile | undefined {
   try {
-    return JSON.parse(readFileSync(join(folder, 'server.json'), 'utf8')) as ServerFile;
+    return JSON.parse(readFileSync(serverFileOf(folder), 'utf8')) as ServerFile;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EACCES') throw notMine(folder, context);
     return undefined;
@@ -176,8 +167,8 @@ function localUser({ userId }: Surroundings): Record<string, string> {
   return { 'berth-local-user': `${userId}(${name.replace(/[^A-Za-z0-9_.@-]/g, '')})` };
 }
 
-/** `url`: where the running server listens; undefined: as configured. */
-function hostOf({ http }: Config, url: string | undefined): string {
+/** `url`: where the running server listens; null: as configured. */
+function hostOf({ http }: Config, url: string | null): string {
   if (http.publicUrl !== undefined) return new URL(http.publicUrl).host;
   const { hostname: address, port } = new URL(
     url ?? `http://${bracketed(http.address)}:${http.port || 5000}`,

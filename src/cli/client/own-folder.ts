@@ -28,9 +28,10 @@ export async function enterFolder(
   // What the stores write is for the folder's owner alone, whatever the shell's umask.
   process.umask(0o077);
   // The command says what went wrong; the log adds only what it cannot know.
+  const runtimeFolder = context.environment.XDG_RUNTIME_DIR || undefined;
   const log = pino({ level: 'error', base: null }, pino.destination({ dest: 2, sync: true }));
   try {
-    const server = await startServer({ config, log, version, listen: 'socket' });
+    const server = await startServer({ config, log, version, listen: 'socket', runtimeFolder });
     return { socket: server.socket, close: closeOnce(server.close) };
   } catch (error) {
     if (error instanceof FolderInUseError) {

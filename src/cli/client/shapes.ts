@@ -19,9 +19,12 @@ export interface Namespace {
   readonly kind: 'user' | 'organization' | 'proxy' | 'unowned';
   readonly defaultVisibility: Visibility | null;
   readonly description: string;
-  readonly repositories: number;
-  readonly usedBytes: number;
   readonly createdAt: string;
+}
+
+/** One namespace alone is told with its usage, to those who may read all of it. */
+export interface NamespaceWithUsage extends Namespace {
+  readonly usage: { readonly repositories: number; readonly size: number } | null;
 }
 
 export interface Member {
@@ -45,7 +48,8 @@ export interface Robot {
 export interface Token {
   readonly id: number;
   readonly name: string;
-  readonly role: Role | null;
+  /** The most it gives. */
+  readonly role: Role;
   readonly repositories: readonly string[] | null;
   readonly createdAt: string;
   readonly expiresAt: string | null;
@@ -55,6 +59,9 @@ export interface Token {
 
 export interface Session {
   readonly id: number;
+  /** session: a browser; refresh: a login that docker stored. */
+  readonly kind: 'session' | 'refresh';
+  readonly client: string;
   readonly createdAt: string;
   readonly expiresAt: string | null;
   readonly lastUsedAt: string | null;

@@ -1,16 +1,16 @@
 // `berth access`: who may do what where, why, and changing it.
 import { type Command, Option } from 'commander';
 import { parseSubject } from '../../auth/account-name.ts';
-import { namespaceOfPattern, parsePattern } from '../../auth/pattern.ts';
+import { everythingIn, namespaceOfPattern, parsePattern } from '../../auth/pattern.ts';
 import { roles } from '../../storage/account-store.ts';
 import { type Api, path } from '../client/api.ts';
-import type { Grant } from '../client/shapes.ts';
+import type { Grant, NamespaceWithUsage } from '../client/shapes.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { confirm } from '../output/ask.ts';
 import { parseUntil } from '../output/moments.ts';
 import { printJson, printList } from '../output/print.ts';
-import { distanceText, momentText } from '../output/text.ts';
+import { countText, distanceText, momentText } from '../output/text.ts';
 import { addGroup, type Call, define } from './define.ts';
 import { explain } from './explain.ts';
 
@@ -106,30 +106,30 @@ async function grant(call: Call<GrantOptions>): Promise<void> {
   const [subject = '', role = '', object = ''] = args;
   await askWhatIsMeant(object, call);
   const expiresAt = options.until === undefined ? undefined : parseUntil(options.until, '--until');
-  const made = await api.post<Grant & { repositories?: number; notes?: readonly string[] }>(
-    grantsOn(object),
-    {
-      subject,
-      object,
-      role,
-      expiresAt,
-    },
-  );
+  const made = await api.post<Grant & { notes?: readonly string[] }>(grantsOn(object), {
+    subject,
+    object,
+    role,
+    expiresAt,
+  });
   const { stdout, stderr } = context;
   if (options.json) printJson(made, context);
   else if (options.quiet) stdout.write(`${made.id}\n`);
   else {
     const until = made.expiresAt === null ? '' : ` until ${momentText(made.expiresAt)}`;
-    stdout.write(
-      `${made.subject}: ${made.role} on ${made.object}${until}${reachText(object, made.repositories)}\n`,
-    );
+    const what = `${made.subject}: ${made.role} on ${made.object}${until}`;
+    stdout.write(`${what}${await reachText(api, object)}\n`);
   }
   for (const note of made.notes ?? []) stderr.write(`note: ${note}\n`);
 }
 
-function reachText(object: string, repositories: number | undefined): string {
-  if (repositories === undefined || !object.includes('*')) return '';
-  return ` (${repositories} ${repositories === 1 ? 'repository' : 'repositories'} now, and every new one)`;
+/** How many repositories a pattern for a whole namespace takes in, where one may know. */
+async function reachText(api: Api, object: string): Promise<string> {
+  if (!object.includes('*')) return '';
+  const namespace = namespaceOfPattern(object);
+  if (namespace === undefined || object !== everythingIn(namespace)) return ' (new repositories included)';
+  const { usage } = await api.get<NamespaceWithUsage>(path`namespaces/${namespace}`);
+  return usage === null ? '' : ` (${countText(usage.repositories, 'repository')} now, and every new one)`;
 }
 
 /** A bare name is a repository without a slash; where a namespace is called so, that one is probably meant. */

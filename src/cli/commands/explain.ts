@@ -1,4 +1,5 @@
 // `berth access explain`: what somebody may do with a repository, because of what, and what would be needed for the rest.
+import { includesRole } from '../../auth/roles.ts';
 import { namespaceOf, parseRepositoryName } from '../../oci/name.ts';
 import type { Role } from '../../storage/account-store.ts';
 import { printJson } from '../output/print.ts';
@@ -10,7 +11,7 @@ interface ExplainedGrant {
   readonly subject: string;
   readonly object: string;
   readonly role: Role;
-  readonly expiresAt: string | null;
+  readonly expiresAt?: string | null;
 }
 
 interface Reason {
@@ -21,17 +22,25 @@ interface Reason {
   readonly grant?: ExplainedGrant;
 }
 
-interface Explanation {
+export interface Explanation {
   readonly role: Role | null;
   readonly actions: readonly string[];
   readonly because: readonly Reason[];
-  readonly limitedBy: { readonly role: Role | null; readonly repositories: readonly string[] | null } | null;
-  readonly missing: readonly {
-    readonly action: string;
-    readonly needed: Role;
-    readonly nearest: ExplainedGrant | null;
+  /** Bounds of the credential that was used to ask about oneself. */
+  readonly limitedBy: readonly {
+    readonly role: Role | null;
+    readonly repositories: readonly string[] | null;
   }[];
+  /** Grants to others that would give more, the lowest roles first. */
+  readonly nearest: readonly ExplainedGrant[];
 }
+
+/** What each role adds. */
+const actionsOf = [
+  ['read', ['pull', 'list']],
+  ['write', ['push']],
+  ['maintain', ['delete']],
+] as const satisfies readonly (readonly [Role, readonly string[]])[];
 
 const columnWidth = 28;
 
@@ -49,26 +58,27 @@ export function explanationLines(subject: string, repository: string, found: Exp
   const lines: string[] = [];
   const [strongest, ...others] = found.because.map((reason) => reasonText(subject, repository, reason));
   if (found.actions.length > 0) {
-    const may = `${subject} may: ${found.actions.flatMap(wordsFor).join(', ')}`;
-    lines.push(strongest === undefined ? may : `${may.padEnd(columnWidth)}because ${strongest}`);
-    for (const other of others) lines.push(`${' '.repeat(columnWidth)}and because ${other}`);
+    const may = `${subject} may: ${found.actions.join(', ')}`;
+    lines.push(strongest === undefined ? may : `${pad(may)}because ${strongest}`);
+    for (const other of others) lines.push(`${pad('')}and because ${other}`);
   }
-  if (found.limitedBy !== null) {
-    lines.push(
-      `${' '.repeat(columnWidth)}within the bounds of the token: ${reachText(found.limitedBy, subject)}`,
-    );
+  for (const bounds of found.limitedBy) {
+    lines.push(`${pad('')}within the bounds of the token in use: ${reachText(bounds, subject)}`);
   }
-  for (const { action, needed, nearest } of found.missing) {
-    const mayNot = `${subject} may not: ${wordsFor(action).join(', ')}`.padEnd(columnWidth);
-    lines.push(
-      `${mayNot}${nearest === null ? adviceText(subject, repository, needed) : nearestText(subject, nearest)}`,
-    );
+  for (const [needed, actions] of actionsOf) {
+    if (includesRole(found.role ?? undefined, needed)) continue;
+    const nearest = found.nearest.find(({ role }) => includesRole(role, needed));
+    const way =
+      nearest === undefined
+        ? `to allow it: berth access grant ${subject} ${needed} ${repository}`
+        : nearestText(subject, nearest);
+    lines.push(`${pad(`${subject} may not: ${actions.join(', ')}`)}${way}`);
   }
   return lines;
 }
 
-function wordsFor(action: string): readonly string[] {
-  return action === 'pull' ? ['pull', 'list'] : [action];
+function pad(text: string): string {
+  return `${text.padEnd(columnWidth - 2)}  `;
 }
 
 function reasonText(subject: string, repository: string, reason: Reason): string {
@@ -87,14 +97,10 @@ function reasonText(subject: string, repository: string, reason: Reason): string
 }
 
 function grantText({ subject, role, object, expiresAt }: ExplainedGrant): string {
-  return `${subject} ${role} ${object}${expiresAt === null ? '' : ` until ${momentText(expiresAt)}`}`;
+  return `${subject} ${role} ${object}${expiresAt == null ? '' : ` until ${momentText(expiresAt)}`}`;
 }
 
 function nearestText(subject: string, grant: ExplainedGrant): string {
   const why = grant.subject.startsWith('team:') ? `  (${subject} is not in that team)` : '';
   return `nearest: grant ${grantText(grant)}${why}`;
-}
-
-function adviceText(subject: string, repository: string, needed: Role): string {
-  return `to allow it: berth access grant ${subject} ${needed} ${repository}`;
 }

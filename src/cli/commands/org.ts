@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { visibilities } from '../../storage/metadata-store.ts';
 import { path } from '../client/api.ts';
-import type { Member, Namespace, Team } from '../client/shapes.ts';
+import type { Member, Namespace, NamespaceWithUsage, Team } from '../client/shapes.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { confirm } from '../output/ask.ts';
@@ -158,7 +158,6 @@ async function list({ api, options, context }: Call<unknown>): Promise<void> {
   const columns = [
     { head: 'NAME', text: ({ name }: Namespace) => name },
     { head: 'NEW REPOSITORIES', text: visibilityText },
-    { head: 'REPOSITORIES', text: ({ repositories }: Namespace) => String(repositories) },
     { head: 'DESCRIPTION', text: ({ description }: Namespace) => description },
     { head: 'ADDED', text: ({ createdAt }: Namespace) => distanceText(createdAt) },
   ];
@@ -166,7 +165,7 @@ async function list({ api, options, context }: Call<unknown>): Promise<void> {
 }
 
 async function show({ api, args: [name = ''], options, context }: Call<unknown>): Promise<void> {
-  const organization = await api.get<Namespace>(path`namespaces/${name}`);
+  const organization = await api.get<NamespaceWithUsage>(path`namespaces/${name}`);
   if (options.json) printJson(organization, context);
   else if (options.quiet) context.stdout.write(`${name}\n`);
   else {
@@ -179,8 +178,7 @@ async function show({ api, args: [name = ''], options, context }: Call<unknown>)
         ['name', organization.name],
         ['description', organization.description || undefined],
         ['new repositories', visibilityText(organization)],
-        ['repositories', String(organization.repositories)],
-        ['size', organization.usedBytes === undefined ? undefined : sizeText(organization.usedBytes)],
+        ['holds', usageText(organization)],
         ['owners', named('owner')],
         ['members', named('member')],
         ['teams', teams.map((team) => `${team.name} (${team.members})`).join(', ') || 'none'],
@@ -221,6 +219,12 @@ async function remove({ api, args: [name = ''], options, context }: Call<unknown
     await api.remove(where);
   }
   context.stdout.write(`${what} ${options.dryRun ? 'would be removed' : 'removed'}. The name stays taken\n`);
+}
+
+function usageText({ usage }: NamespaceWithUsage): string | undefined {
+  return usage === null
+    ? undefined
+    : `${countText(usage.repositories, 'repository')}, ${sizeText(usage.size)}`;
 }
 
 function visibilityText({ defaultVisibility }: Namespace): string {

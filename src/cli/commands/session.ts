@@ -1,4 +1,4 @@
-// `berth session`: where people are signed in with a browser.
+// `berth session`: where people are signed in: browsers, and the logins that docker stores.
 import type { Command } from 'commander';
 import { path } from '../client/api.ts';
 import type { Session } from '../client/shapes.ts';
@@ -37,6 +37,7 @@ async function list({ api, args: [user], options, context }: Call<unknown>): Pro
   const sessions = await api.list<Session>(path`users/${name}/sessions`);
   const columns = [
     { head: 'ID', text: ({ id }: Session) => String(id) },
+    { head: 'CLIENT', text: clientText },
     { head: 'SIGNED IN', text: ({ createdAt }: Session) => distanceText(createdAt) },
     { head: 'USED', text: ({ lastUsedAt }: Session) => distanceText(lastUsedAt) },
     { head: 'FROM', text: ({ lastUsedFrom }: Session) => lastUsedFrom ?? '' },
@@ -72,4 +73,9 @@ async function remove({ api, args, options, context }: Call<unknown>): Promise<v
 function whichOf([first, second]: readonly string[]): { user: string | undefined; id: string | undefined } {
   if (second === undefined && /^\d+$/.test(first ?? '')) return { user: undefined, id: first };
   return { user: first, id: second };
+}
+
+function clientText({ kind, client }: Session): string {
+  const name = client.length > 40 ? `${client.slice(0, 40)}…` : client;
+  return kind === 'refresh' ? `stored login ${name}`.trim() : name;
 }

@@ -140,7 +140,8 @@ async function add(call: Call<AddOptions>): Promise<void> {
       : patternsOfRobot(owner.namespace, repositories, context);
   const token = await api.post<Token & WithSecret>(`${owner.where}/tokens`, {
     name: args[0] ?? nameForNow(),
-    role,
+    // The most there is: no less than its owner has.
+    role: role ?? 'admin',
     repositories: patterns,
     // null: never; left out: as the registry has it.
     expiresAt:

@@ -1,4 +1,5 @@
 // What is said about a token wherever one is made or listed.
+import type { Role } from '../../storage/account-store.ts';
 import type { Token } from '../client/shapes.ts';
 import { distanceText, momentText } from './text.ts';
 
@@ -13,11 +14,11 @@ export function loginLine(host: string, user: string): string {
   return `podman login ${host} -u ${user} --password-stdin <<< "$BERTH_TOKEN"`;
 }
 
-/** "write on acme/web/**", "everything" */
+/** "write on acme/web/**", "all that acme+ci may" */
 export function reachText(
-  { role, repositories }: Pick<Token, 'role' | 'repositories'>,
+  { role, repositories }: { readonly role: Role | null; readonly repositories: readonly string[] | null },
   owner: string,
 ): string {
-  const most = role ?? `as ${owner}`;
+  const most = role === null || role === 'admin' ? `all that ${owner} may` : role;
   return repositories === null || repositories.length === 0 ? most : `${most} on ${repositories.join(', ')}`;
 }
