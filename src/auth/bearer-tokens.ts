@@ -75,6 +75,8 @@ interface Remembered {
 const algorithm = 'ES256';
 /** Longer ones do not fit into a header beside others, and were not made here. */
 const longestToken = 8192;
+/** The compact form, strictly: jose would pass over padding. */
+const form = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const requiredClaims = ['exp', 'iat', 'nbf', 'aud', 'iss', 'sub', 'jti'];
 /** Clients take a shorter life for an error (distribution's token specification, `expires_in`). */
 const shortestLifetime = 60;
@@ -132,7 +134,7 @@ export class BearerTokens {
    * is not asked here. Rejects only when the keys cannot be read.
    */
   async verify(text: string): Promise<VerifiedToken | undefined> {
-    if (text.length > longestToken) return undefined;
+    if (text.length > longestToken || !form.test(text)) return undefined;
     const keys = await this.#currentKeys();
     const remembered = this.#verified.get(text);
     if (remembered !== undefined && this.#isGood(remembered, keys)) return remembered.token;

@@ -59,7 +59,8 @@ export class PasswordHashes {
   compare(password: string, hash: string): Promise<boolean> {
     return this.#inTurn(async () => {
       const cost = costOf(hash);
-      if (cost !== undefined && (await bcrypt.compare(password, hash))) return true;
+      const matches = await bcrypt.compare(password, cost === undefined ? dummyHash(this.cost) : hash);
+      if (cost !== undefined && matches) return true;
       // 2^cost + 2^cost + … + 2^(configured - 1) = 2^configured
       for (let missing = cost ?? this.cost; missing < this.cost; missing++)
         await bcrypt.compare(password, dummyHash(missing));
