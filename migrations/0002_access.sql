@@ -109,10 +109,12 @@ CREATE TABLE signing_key (
 ALTER TABLE event ADD COLUMN object TEXT;
 ALTER TABLE event ADD COLUMN namespace TEXT;
 ALTER TABLE event ADD COLUMN user_agent TEXT;
+UPDATE event SET namespace = iif(instr(repository, '/') > 0, substr(repository, 1, instr(repository, '/') - 1), 'library')
+  WHERE repository IS NOT NULL;
 ALTER TABLE event ADD COLUMN outcome TEXT NOT NULL DEFAULT 'allowed' CHECK (outcome IN ('allowed', 'refused'));
 CREATE INDEX event_by_namespace ON event (namespace, seq);
 -- Changes of content are the many: they are found by repository, or by walking.
-CREATE INDEX event_by_action ON event (kind, seq) WHERE repository IS NULL;
+CREATE INDEX event_by_action ON event (kind, seq, repository) WHERE repository IS NULL;
 CREATE INDEX event_by_object ON event (object, seq) WHERE object IS NOT NULL;
 CREATE INDEX event_refused ON event (seq) WHERE outcome = 'refused';
 CREATE INDEX event_by_time ON event (at);

@@ -183,11 +183,16 @@ function describeHistory(name: string, open: OpenMetadataStore): void {
           at: 1_900_000_000,
           kind: 'push',
           actor: 'alice',
+          outcome: 'allowed',
           repository: 'team/app',
           reference: 'v1',
           digest: first.digest,
+          object: undefined,
+          namespace: 'team',
           address: '192.0.2.7',
+          userAgent: 'podman/5.4',
           requestId: 'request-1',
+          detail: undefined,
         },
       ]);
     });

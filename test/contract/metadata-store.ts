@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import type { MetadataStore } from '../../src/storage/metadata-store.ts';
 import type { ManualClock } from '../support/metadata.ts';
 import { describeBlobIndex } from './metadata-store-blobs.ts';
+import { describeEventStore } from './metadata-store-events.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
@@ -21,4 +22,5 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeRepositoryStore(name, open);
   describeBlobIndex(name, open);
   describeUploadIndex(name, open);
+  describeEventStore(name, open);
 }

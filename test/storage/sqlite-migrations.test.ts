@@ -117,12 +117,15 @@ test('a migration that fails is taken back whole, and the one before it stays', 
     'CREATE TABLE second (id INTEGER PRIMARY KEY) STRICT;',
     "INSERT INTO instance (key, value) VALUES ('third', 'x'); INSERT INTO no_such_table VALUES (1);",
   );
-  await assert.rejects(
-    openTestStore(t, { folder, migrationsFolder }),
-    /0003_further\.sql failed and was taken back/,
+  const [failing = ''] = readdirSync(migrationsFolder).sort().slice(-1);
+  await assert.rejects(openTestStore(t, { folder, migrationsFolder }), (error: Error) =>
+    error.message.includes(`migrations/${failing} failed and was taken back`),
   );
   const db = new Database(join(folder, 'berth.db'), { readonly: true });
-  assert.equal(db.prepare('SELECT max(number) FROM migration').pluck().get(), 2);
+  assert.equal(
+    db.prepare('SELECT max(number) FROM migration').pluck().get(),
+    Number(failing.slice(0, 4)) - 1,
+  );
   assert.equal(db.prepare("SELECT count(*) FROM instance WHERE key = 'third'").pluck().get(), 0);
   db.close();
 });

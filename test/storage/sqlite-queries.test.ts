@@ -58,3 +58,32 @@ function unbound(literal: string): unknown[] {
   if (names !== null) return [Object.fromEntries(names.map((name) => [name.slice(1), null]))];
   return Array.from({ length: (literal.match(/\?/g) ?? []).length }, () => null);
 }
+
+test('an audit by any part of its filter walks the index of that part', async () => {
+  const db = new Database(':memory:');
+  applyMigrations(db, readMigrations(shippedMigrations), { instanceId: 'test', at: 0 });
+  const statements = await collectStatements();
+  const indexes = {
+    Object: 'event_by_object',
+    Repository: 'event_by_repository',
+    Actor: 'event_by_actor',
+    Action: 'event_by_action',
+    Namespace: 'event_by_namespace',
+    Refused: 'event_refused',
+    All: 'INTEGER PRIMARY KEY',
+  };
+  for (const [part, index] of Object.entries(indexes)) {
+    for (const step of ['walk', 'stride']) {
+      const literal = statements.get(`event-reads.ts ${step}${part}`) ?? '';
+      const plan = db.prepare(`EXPLAIN QUERY PLAN ${literal}`).all(...unbound(literal)) as {
+        detail: string;
+      }[];
+      assert.match(
+        plan[0]?.detail ?? '',
+        new RegExp(`USING (COVERING )?(INDEX )?${index} .*<`),
+        `${step} ${part}`,
+      );
+    }
+  }
+  db.close();
+});

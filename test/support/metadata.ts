@@ -23,7 +23,12 @@ export const keepTimes = {
   unlinkDelaySeconds: 60,
 } as const;
 
-export const alice: Origin = { actor: 'alice', address: '192.0.2.7', requestId: 'request-1' };
+export const alice: Origin = {
+  actor: 'alice',
+  address: '192.0.2.7',
+  userAgent: 'podman/5.4',
+  requestId: 'request-1',
+};
 
 export const roomy: UploadLimits = {
   perRepository: 1000,

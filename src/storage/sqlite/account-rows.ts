@@ -24,6 +24,10 @@ export function roleOfNumber(number: number): Role {
   return role;
 }
 
+/** A time as rows keep it: whole seconds. */
+export const toSeconds = (at: number | undefined): number | null =>
+  at === undefined ? null : Math.floor(at);
+
 export const userColumns = `s.id, s.name, s.role, s.guest, s.full_name AS fullName, s.email,
   s.password_hash IS NOT NULL AS hasPassword, s.created_at AS createdAt, s.disabled_at AS disabledAt,
   s.namespace_id AS namespaceId`;

@@ -8,8 +8,15 @@ import type {
 } from '../account-store.ts';
 import type { AuditAction, Origin } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input, SubjectRow } from './access-steps.ts';
-import { type CredentialRow, credentialColumns, numberOfRole, toCredential } from './account-rows.ts';
+import {
+  type CredentialRow,
+  credentialColumns,
+  numberOfRole,
+  toCredential,
+  toSeconds,
+} from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import type { Change } from './event-writes.ts';
 import type { Now } from './shared-writes.ts';
 import type { UserWrites } from './user-writes.ts';
 
@@ -72,19 +79,11 @@ export class CredentialWrites {
       role === undefined ? null : numberOfRole(role),
       patterns === undefined ? null : JSON.stringify(patterns),
       now.at,
-      expiresAt ?? null,
+      toSeconds(expiresAt),
     );
     const credential = this.#find(Number(added.lastInsertRowid));
     if (credential === undefined) throw new Error('the credential is not there although it was just written');
-    if (isToken(kind)) {
-      this.#tell(now, origin, 'token.add', `token:${subject.name}/${label}`, subject, undefined, {
-        role,
-        patterns,
-        expiresAt,
-      });
-    } else if (kind === 'setPassword') {
-      this.#tell(now, origin, 'code.add', `code:${subject.name}`, subject, undefined, { expiresAt });
-    }
+    this.#tellOfNew(now, origin, subject, credential);
     return { outcome: 'added', credential };
   }
 
@@ -114,7 +113,7 @@ export class CredentialWrites {
   }
 
   recordUses(_now: Now, uses: readonly CredentialUse[]): void {
-    for (const { id, at, from } of uses) this.#statements.noteUse.run(at, from, id, at);
+    for (const { id, at, from } of uses) this.#statements.noteUse.run(toSeconds(at), from, id, toSeconds(at));
   }
 
   dropExpired(now: Now, limit: number): number {
@@ -125,13 +124,22 @@ export class CredentialWrites {
     const { kid, jwk, dropRetiredBefore, origin } = input;
     this.#statements.addKey.run(kid, jwk, now.at);
     const retired = this.#statements.retireKeys.run(now.at, kid).changes;
-    const dropped = this.#statements.dropRetiredKeys.run(dropRetiredBefore).changes;
+    const dropped = this.#statements.dropRetiredKeys.run(toSeconds(dropRetiredBefore)).changes;
     this.#steps.movePolicy();
     this.#steps.events.addChange(now, origin, {
       action: 'key.rotate',
       object: `key:${kid}`,
       after: { retired, dropped },
     });
+  }
+
+  #tellOfNew(now: Now, origin: Origin, subject: SubjectRow, credential: Credential): void {
+    const { kind, label, role, patterns, expiresAt } = credential;
+    const object = isToken(kind) ? `token:${subject.name}/${label}` : `code:${subject.name}`;
+    if (isToken(kind))
+      this.#tell(now, origin, 'token.add', object, subject, { after: { role, patterns, expiresAt } });
+    else if (kind === 'setPassword')
+      this.#tell(now, origin, 'code.add', object, subject, { after: { expiresAt } });
   }
 
   #find(id: number): Credential | undefined {
@@ -162,7 +170,7 @@ export class CredentialWrites {
     }
     const subject = this.#findBearer(credentials[0]?.subject ?? '');
     for (const [object, { action, count }] of ended)
-      this.#tell(now, origin, action, object, subject, count > 1 ? { count } : undefined, undefined);
+      this.#tell(now, origin, action, object, subject, count > 1 ? { before: { count } } : {});
     this.#steps.movePolicy();
   }
 
@@ -172,11 +180,10 @@ export class CredentialWrites {
     action: AuditAction,
     object: string,
     subject: SubjectRow | undefined,
-    before: Readonly<Record<string, unknown>> | undefined,
-    after: Readonly<Record<string, unknown>> | undefined,
+    change: Pick<Change, 'before' | 'after'>,
   ): void {
     // A robot belongs to its namespace, a person to none.
     const namespace = subject?.kind === 'robot' ? (subject.namespace ?? undefined) : undefined;
-    this.#steps.events.addChange(now, origin, { action, object, namespace, before, after });
+    this.#steps.events.addChange(now, origin, { action, object, namespace, ...change });
   }
 }

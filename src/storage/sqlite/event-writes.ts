@@ -66,7 +66,7 @@ export class EventWrites {
   recordSignIns(_now: Now, signIns: readonly SignIns[]): void {
     for (const { at, account, address, userAgent, outcome, count } of signIns) {
       const origin = { actor: account, address, userAgent };
-      this.#add({ at, kind: 'sign-in', origin, outcome, detail: { count } });
+      this.#add({ at: Math.floor(at), kind: 'sign-in', origin, outcome, detail: { count } });
     }
   }
 
@@ -76,7 +76,7 @@ export class EventWrites {
   }
 
   dropEvents(_now: Now, input: { readonly at: number; readonly limit: number }): number {
-    return this.#statements.dropEvents.run(input.at, input.limit).changes;
+    return this.#statements.dropEvents.run(Math.floor(input.at), input.limit).changes;
   }
 
   #add(event: EventRow): void {

@@ -2,7 +2,7 @@
 import type { Grant, GrantStore } from '../account-store.ts';
 import type { Origin } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
-import { type GrantRow, grantColumns, numberOfRole, toGrant } from './account-rows.ts';
+import { type GrantRow, grantColumns, numberOfRole, toGrant, toSeconds } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './shared-writes.ts';
 
@@ -36,7 +36,7 @@ export class GrantWrites {
     if (subject === undefined) return { outcome: 'unknown-subject' };
     const namespace = input.namespace === undefined ? undefined : this.#steps.findNamespace(input.namespace);
     if (input.namespace !== undefined && namespace === undefined) return { outcome: 'unknown-namespace' };
-    const expiresAt = input.expiresAt ?? null;
+    const expiresAt = toSeconds(input.expiresAt);
     const id = this.#statements.grantOf.get(subject.id, pattern) as number | undefined;
     if (id === undefined) {
       const terms = [subject.id, pattern, numberOfRole(role), expiresAt, origin.actor, now.at];
@@ -46,7 +46,7 @@ export class GrantWrites {
       return { outcome: 'created', grant };
     }
     const before = this.#known(id);
-    if (before.role === role && before.expiresAt === input.expiresAt)
+    if (before.role === role && (before.expiresAt ?? null) === expiresAt)
       return { outcome: 'replaced', grant: before };
     this.#statements.replaceGrant.run(numberOfRole(role), expiresAt, origin.actor, now.at, id);
     const grant = this.#known(id);
