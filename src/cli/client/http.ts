@@ -102,7 +102,8 @@ function unreachable(target: Target, error: unknown): CommandError {
   });
 }
 
-function reasonOf({ origin }: Target, error: unknown): string {
+/** Why a connection failed, as the end of a sentence. */
+export function reasonOf({ origin }: Target, error: unknown): string {
   const { code = '', message } = rootOf(error);
   const host = new URL(origin).host;
   const reasons: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 // `berth doctor`: looks at a registry from outside, the way clients come to it, and at the data folder on this machine.
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
+import { isLoopback } from '../../config/access-mode.ts';
 import type { Config } from '../../config/config.ts';
 import { findCredential } from '../client/credentials.ts';
 import { addDoorOptions, type DoorOptions, readServerFile } from '../client/door.ts';
@@ -84,8 +85,9 @@ function addressFor(options: DoctorOptions, config: Config, context: CommandCont
   const scheme = config.http.tls === undefined ? 'http' : 'https';
   const address = config.http.address.includes(':') ? `[${config.http.address}]` : config.http.address;
   const url = new URL(running ?? `${scheme}://${address}:${config.http.port}`);
-  const everywhere: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '[::]': '[::1]' };
-  const host = url.host.replace(url.hostname, everywhere[url.hostname] ?? url.hostname);
+  // As clients on this machine type it, and as their credentials are kept.
+  const isHere = isLoopback(url.hostname) || ['0.0.0.0', '[::]'].includes(url.hostname);
+  const host = isHere ? url.host.replace(url.hostname, 'localhost') : url.host;
   return { host, origin: `${url.protocol}//${host}` };
 }
 

@@ -5,7 +5,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { isLoopback } from '../../config/access-mode.ts';
 import { authoritiesFor } from '../client/authorities.ts';
 import { targetOf } from '../client/door.ts';
-import { type Answer, exchange, open, type Target } from '../client/http.ts';
+import { type Answer, exchange, open, reasonOf, type Target } from '../client/http.ts';
 import { type Challenge, parseChallenge } from '../client/sign-in.ts';
 import { countText } from '../output/text.ts';
 import type { Finding, Patient } from './finding.ts';
@@ -63,7 +63,8 @@ export async function* checkTls(patient: Patient): AsyncGenerator<Finding, boole
   const options = tlsOptions(url, patient);
   const connection = await tryTls(options);
   if (connection instanceof Error) {
-    yield { state: 'fail', check: 'tls', text: `no TLS with ${url.host}: ${connection.message}` };
+    const reason = reasonOf({ origin: patient.origin }, connection);
+    yield { state: 'fail', check: 'tls', text: `no TLS with ${url.host}: ${reason}` };
     return false;
   }
   const { authorized, authorizationError } = connection;
