@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import type { Server } from 'node:http';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { managementApi } from './http/api/v1/api.ts';
+import type { ApiContext } from './http/api/v1/context.ts';
+import { needGuard } from './http/api/v1/needs-guard.ts';
 import { createServer, refuseConnection, type TlsMaterial } from './http/connections.ts';
-import type { HttpContext } from './http/context.ts';
 import { asOciError, errorBody, replyNotFound, replyWithError } from './http/errors.ts';
 import { guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
@@ -30,7 +32,7 @@ export interface App {
 }
 
 /** The application over its context, not yet listening. `tls` makes it speak HTTPS. */
-export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | undefined): App {
+export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | undefined): App {
   const { config } = context;
   const metrics = createMetrics(context.registry);
   const app = Fastify({
@@ -65,7 +67,7 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     done();
   });
   observe(app, log, metrics, config.log.requests);
-  guard(app, context);
+  guard(app, { ...context, decideNeed: needGuard(context) });
   passBodiesOn(app);
   app.setNotFoundHandler({}, replyNotFound);
 
@@ -80,6 +82,7 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
   blobRoutes(app, context);
   uploadRoutes(app, context);
   referrerRoutes(app, context);
+  managementApi(app, context);
   return { fastify: app, metrics };
 }
 

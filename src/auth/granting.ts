@@ -21,7 +21,9 @@ export function parseGrantObject(text: string, namespace: string | undefined): P
   const pattern = parsePattern(text);
   if (namespace === undefined) {
     if (pattern === wholeRegistry) return pattern;
-    throw new InvalidNameError(`registry-wide grants have the object **; give ${text} in its namespace instead`);
+    throw new InvalidNameError(
+      `registry-wide grants have the object **; give ${text} in its namespace instead`,
+    );
   }
   const found = namespaceOfPattern(pattern);
   if (found === namespace) return pattern;
@@ -33,7 +35,9 @@ export function parseGrantObject(text: string, namespace: string | undefined): P
       `${text} alone is the repository of that name in library; did you mean ${everythingIn(text)}?`,
     );
   }
-  throw new InvalidNameError(`${text} is not in the namespace ${namespace}: its objects begin with ${namespace}/`);
+  throw new InvalidNameError(
+    `${text} is not in the namespace ${namespace}: its objects begin with ${namespace}/`,
+  );
 }
 
 /** Why a role cannot be given to a subject, whoever gives it; undefined: it can. */
@@ -67,7 +71,9 @@ export function notesOnObject(
   }
   if (!pattern.endsWith('/*')) return [];
   const deeper = `${pattern}*`;
-  const leftOut = repositories.filter((name) => matchesPattern(deeper, name) && !matchesPattern(pattern, name));
+  const leftOut = repositories.filter(
+    (name) => matchesPattern(deeper, name) && !matchesPattern(pattern, name),
+  );
   if (leftOut.length === 0) return [];
   const shown = leftOut.slice(0, shownRepositories).join(', ');
   const more = leftOut.length > shownRepositories ? ', …' : '';

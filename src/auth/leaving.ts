@@ -71,7 +71,10 @@ export async function robotsMadeBy(
   return there.sort();
 }
 
-async function onlyOwnerOf({ policy, organizations }: AccountStore, name: string): Promise<readonly string[]> {
+async function onlyOwnerOf(
+  { policy, organizations }: AccountStore,
+  name: string,
+): Promise<readonly string[]> {
   const facts = await policy.findSubjectByName(name);
   const owned = (facts?.organizations ?? []).filter(({ role }) => role === 'owner').map((one) => one.name);
   const alone: string[] = [];

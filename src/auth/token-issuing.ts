@@ -1,12 +1,12 @@
-// The rules of personal and robot tokens: what one may be limited to, how long it may live, and its making. "Never more than its
+// The rules of personal and robot tokens: what one may be limited to and how long it may live. "Never more than its
 // creator may give" is checked here, when it is given, and not again: a robot outlives the one who made its token.
-import type { Credential, CredentialStore, Role } from '../storage/account-store.ts';
+import type { Role } from '../storage/account-store.ts';
 import type { Origin } from '../storage/metadata-store.ts';
-import { InvalidNameError } from './account-name.ts';
 import type { Ceiling } from './access.ts';
+import { InvalidNameError } from './account-name.ts';
+import type { Credentials } from './credentials.ts';
 import { isWithin, type Pattern, parsePattern } from './pattern.ts';
 import { includesRole } from './roles.ts';
-import { createSecret } from './secrets.ts';
 
 /** As many patterns as one token may name. */
 export const mostPatterns = 32;
@@ -28,7 +28,8 @@ export function expiryOf(
   now: number,
   { defaultExpiry, longestExpiry }: ExpirySettings,
 ): number | undefined {
-  if (asked === undefined) return Number.isFinite(defaultExpiry) ? Math.floor(now + defaultExpiry) : undefined;
+  if (asked === undefined)
+    return Number.isFinite(defaultExpiry) ? Math.floor(now + defaultExpiry) : undefined;
   if (asked === null) {
     if (!Number.isFinite(longestExpiry)) return undefined;
     throw new InvalidTokenError(`tokens end here: after ${daysText(longestExpiry)} at the latest`);
@@ -51,49 +52,29 @@ function daysText(seconds: number): string {
 
 /**
  * The bounds of a new token, within those of the credential that asks for it. Throws InvalidNameError with a sentence.
- * `patterns` undefined or empty: every repository.
+ * `role` undefined: what its owner may; `patterns` undefined or empty: every repository.
  */
 export function boundsOf(
-  asked: { readonly role: Role; readonly patterns: readonly string[] | undefined },
+  asked: { readonly role: Role | undefined; readonly patterns: readonly string[] | undefined },
   giver: Ceiling | undefined,
-): { readonly role: Role; readonly patterns: readonly Pattern[] | undefined } {
+): { readonly role: Role | undefined; readonly patterns: readonly Pattern[] | undefined } {
   const patterns = asked.patterns?.map(parsePattern);
-  if (giver?.role !== undefined && !includesRole(giver.role, asked.role)) {
-    throw new InvalidTokenError(`the credential in use has the role ${giver.role}, and gives no more: not ${asked.role}`);
+  if (giver?.role !== undefined && !includesRole(giver.role, asked.role ?? 'admin')) {
+    const more = asked.role ?? 'no bound';
+    throw new InvalidTokenError(
+      `the credential in use has the role ${giver.role}, and gives no more: not ${more}`,
+    );
   }
   const within = giver?.patterns;
   if (within !== undefined) {
     const beyond = patterns === undefined ? '**' : patterns.find((pattern) => !isWithin(within, pattern));
     if (beyond !== undefined) {
-      throw new InvalidTokenError(`the credential in use is limited to ${within.join(', ')}, and gives no more: not ${beyond}`);
+      throw new InvalidTokenError(
+        `the credential in use is limited to ${within.join(', ')}, and gives no more: not ${beyond}`,
+      );
     }
   }
   return { role: asked.role, patterns: patterns?.length === 0 ? undefined : patterns };
-}
-
-export type IssueOutcome =
-  | { readonly outcome: 'issued'; readonly secret: string; readonly credential: Credential }
-  /** A token of that label is there. */
-  | { readonly outcome: 'exists' }
-  /** No such user or robot. */
-  | { readonly outcome: 'unknown' };
-
-/** Makes a token. Its secret is known to the caller alone. */
-export async function issueToken(
-  credentials: CredentialStore,
-  options: {
-    readonly kind: 'personal' | 'robot';
-    readonly subject: string;
-    readonly label: string;
-    readonly role: Role;
-    readonly patterns: readonly string[] | undefined;
-    readonly expiresAt: number | undefined;
-    readonly origin: Origin;
-  },
-): Promise<IssueOutcome> {
-  const { secret, hash } = createSecret(options.kind);
-  const added = await credentials.add({ ...options, hash });
-  return added.outcome === 'added' ? { outcome: 'issued', secret, credential: added.credential } : added;
 }
 
 /** How long a one-time code for setting a password is good. */
@@ -101,12 +82,11 @@ export const codeSeconds = 72 * 3600;
 
 /** Makes a one-time code with which `user` sets a password. undefined: no such user. */
 export async function issueCode(
-  credentials: CredentialStore,
+  credentials: Credentials,
   options: { readonly user: string; readonly now: number; readonly origin: Origin },
 ): Promise<{ readonly code: string; readonly expiresAt: number } | undefined> {
-  const { secret: code, hash } = createSecret('setPassword');
   const expiresAt = Math.floor(options.now + codeSeconds);
   const { user: subject, origin } = options;
-  const added = await credentials.add({ subject, kind: 'setPassword', hash, label: '', expiresAt, origin });
-  return added.outcome === 'added' ? { code, expiresAt } : undefined;
+  const added = await credentials.create({ subject, kind: 'setPassword', label: '', expiresAt, origin });
+  return added.outcome === 'added' ? { code: added.secret, expiresAt } : undefined;
 }

@@ -8,6 +8,7 @@ import { buildApp } from '../app.ts';
 import { type Authority, createAuthority } from '../auth/authority.ts';
 import { accessMode } from '../config/access-mode.ts';
 import type { Config } from '../config/config.ts';
+import type { SettingInForce } from '../config/in-force.ts';
 import { replaceCertificate, type TlsMaterial } from '../http/connections.ts';
 import type { Metrics } from '../http/metrics.ts';
 import { TransferWatch } from '../http/transfer-watch.ts';
@@ -50,6 +51,8 @@ export interface ServerOptions {
   readonly listen?: 'everywhere' | 'socket';
   /** Where a socket goes whose path in the data folder would be too long: the user's folder for such things. */
   readonly runtimeFolder?: string | undefined;
+  /** The configuration as people are shown it, of GET /api/v1/config. */
+  readonly settings?: () => readonly SettingInForce[];
   /** For tests: the two clocks. */
   readonly clock?: Clock;
 }
@@ -87,6 +90,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       transfers,
       clock,
       draining: () => draining,
+      settings: options.settings ?? (() => []),
       passwordChanged: (user: string) => forgetFirstPassword(config, user),
     };
     const { fastify, metrics } = buildApp(context, log, tls);

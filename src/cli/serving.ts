@@ -2,7 +2,8 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { ConfigurationError } from '../config/faults.ts';
-import { type ConfigSources, loadConfig } from '../config/load.ts';
+import { reloadedSettings, settingsInForce } from '../config/in-force.ts';
+import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { listChangesForRestart } from '../config/reload.ts';
 import { sqliteVersion } from '../storage/sqlite/sqlite-version.ts';
 import { version } from '../version.ts';
@@ -21,11 +22,15 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   const { config } = loaded;
   const { log, release, flush } = openLog(config.log, context);
   let server: RunningServer | undefined;
-  const lifetime = beginLifetime(log, flush, () => reload(sources, config, server, log));
+  const lifetime = beginLifetime(log, flush, async () => {
+    const reloaded = await reload(sources, config, server, log);
+    if (reloaded !== undefined) settings = reloadedSettings(settings, reloaded);
+  });
+  let settings = settingsInForce(loaded);
   const isNew = await isNewFolder(config.data);
   try {
     const runtimeFolder = context.environment.XDG_RUNTIME_DIR || undefined;
-    server = await startServer({ config, log, version, runtimeFolder });
+    server = await startServer({ config, log, version, runtimeFolder, settings: () => settings });
   } catch (error) {
     flush();
     throw asStartFailure(error, config, context.userId);
@@ -48,26 +53,28 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   context.finish(await lifetime.untilEnd(server, config.limits.shutdown));
 }
 
-/** SIGHUP: takes over what can be, says what cannot, and changes nothing when the new configuration has a fault. */
+/** SIGHUP: takes over what can be and returns it, says what cannot, and changes nothing when the new configuration has a fault. */
 async function reload(
   sources: ConfigSources,
   running: Config,
   server: RunningServer | undefined,
   log: Logger,
-): Promise<void> {
-  if (server === undefined) return;
-  let config: Config;
+): Promise<LoadedConfig | undefined> {
+  if (server === undefined) return undefined;
+  let loaded: LoadedConfig;
   try {
-    config = loadConfig(sources).config;
+    loaded = loadConfig(sources);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     log.error({ faults: error.faults }, 'SIGHUP: the configuration has faults; all stays as it was');
-    return;
+    return undefined;
   }
+  const { config } = loaded;
   await server.reload(config);
   log.level = config.log.level;
   const restart = listChangesForRestart(running, config);
   if (restart.length > 0)
     log.warn({ settings: restart }, 'SIGHUP: these settings change with the next start');
   log.info('SIGHUP: the configuration and the TLS files were read again');
+  return loaded;
 }

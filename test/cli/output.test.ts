@@ -18,7 +18,7 @@ import {
   netrcText,
 } from '../../src/cli/output/credential-formats.ts';
 import { parseSince, parseUntil } from '../../src/cli/output/moments.ts';
-import { type OutputOptions, printList, tableText } from '../../src/cli/output/print.ts';
+import { type ListForm, type OutputOptions, printList, tableText } from '../../src/cli/output/print.ts';
 import { countText, distanceText, escapeControls, listText } from '../../src/cli/output/text.ts';
 
 function makeContext(options: { isTTY?: boolean; input?: string } = {}) {
@@ -36,18 +36,23 @@ function makeContext(options: { isTTY?: boolean; input?: string } = {}) {
   return { context, printed };
 }
 
+interface Thing {
+  readonly name: string;
+  readonly digest: string;
+}
+
 describe('a list', () => {
   const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
-  const items = [
+  const items: readonly Thing[] = [
     { name: 'a', digest },
     { name: 'longer', digest: '' },
   ];
-  const form = {
+  const form: ListForm<Thing> = {
     columns: [
-      { head: 'NAME', text: (item: { name: string }) => item.name },
-      { head: 'DIGEST', text: (item: { digest: string }) => item.digest },
+      { head: 'NAME', text: ({ name }) => name },
+      { head: 'DIGEST', text: ({ digest }) => digest },
     ],
-    key: (item: { name: string }) => item.name,
+    key: ({ name }) => name,
     none: 'no things',
   };
   const print = (options: OutputOptions, isTTY = false, shown = items) => {

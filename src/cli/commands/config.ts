@@ -1,9 +1,9 @@
 // `berth config`: what is set and by whom, whether it is right, and its schema.
 import type { Command } from 'commander';
-import { variableOf } from '../../config/environment.ts';
 import { ConfigurationError, type Fault, faultText } from '../../config/faults.ts';
+import { settingsInForce } from '../../config/in-force.ts';
 import { jsonSchemaOf } from '../../config/json-schema.ts';
-import { listSettings, settings } from '../../config/settings.ts';
+import { settings } from '../../config/settings.ts';
 import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
 import type { CommandContext } from '../context.ts';
 import { exitCodes } from '../exit-codes.ts';
@@ -44,11 +44,7 @@ export function addConfig(program: Command, context: CommandContext): void {
 
 function show(options: ConfigCommandOptions, context: CommandContext): void {
   const loaded = loadFor(options, context);
-  const items = [...listSettings(settings)].map(([path, { fallback, secret }]) => {
-    const value = loaded.written.get(path) ?? fallback ?? null;
-    const source = loaded.sources.get(path) ?? 'default';
-    return { path, value: secret && value !== null ? '(set)' : value, source, variable: variableOf(path) };
-  });
+  const items = settingsInForce(loaded);
   if (options.json) {
     context.stdout.write(`${JSON.stringify({ file: loaded.file ?? null, items }, undefined, 2)}\n`);
     return;

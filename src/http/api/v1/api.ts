@@ -21,8 +21,8 @@ import { sessionRoutes } from './sessions.ts';
 import { setPasswordRoutes } from './set-password.ts';
 import { teamRoutes } from './teams.ts';
 import { tokenRoutes } from './tokens.ts';
-import { userRoutes } from './users.ts';
 import { userChangeRoutes } from './user-changes.ts';
+import { userRoutes } from './users.ts';
 import { compileValidator } from './validation.ts';
 
 /** Registers the management API. The guard of `app` has to decide by `needGuard`. */

@@ -21,7 +21,10 @@ const eventSchema = strict({
   address: nullable(Type.String()),
   userAgent: nullable(Type.String()),
   requestId: nullable(Type.String()),
-  detail: nullable(Type.Record(Type.String(), Type.Unknown()), '{"before", "after"} of a change; counts of sign-ins.'),
+  detail: nullable(
+    Type.Record(Type.String(), Type.Unknown()),
+    '{"before", "after"} of a change; counts of sign-ins.',
+  ),
 });
 const filterMembers = {
   actor: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
@@ -73,7 +76,8 @@ export function auditRoutes(routes: Routes, context: ApiContext): void {
     let before: number | undefined;
     for (;;) {
       const page = await events.audit({ filter, before, limit: exportPage });
-      if (page.items.length > 0) yield page.items.map((event) => `${JSON.stringify(showEvent(event))}\n`).join('');
+      if (page.items.length > 0)
+        yield page.items.map((event) => `${JSON.stringify(showEvent(event))}\n`).join('');
       before = page.items.at(-1)?.seq;
       if (!page.more || before === undefined) return;
     }

@@ -1,6 +1,6 @@
 // The bodies that the management API takes: JSON, bounded in bytes, depth and time, and plain text where a route asks for it.
 import type { Readable } from 'node:stream';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { parseBoundedJson } from '../../../oci/json.ts';
 import { readBody } from '../../body.ts';
 import { Problem } from './problem.ts';
@@ -14,7 +14,7 @@ export function parseBodies(
 ): void {
   const read = (payload: Readable) => readBody(payload, limits.jsonBody, limits.jsonBodyTimeout);
   api.removeAllContentTypeParsers();
-  api.addContentTypeParser(jsonTypes, async (_request, payload: Readable) => {
+  api.addContentTypeParser(jsonTypes, async (_request: FastifyRequest, payload: Readable) => {
     const bytes = await read(payload);
     if (bytes.length === 0) return undefined;
     try {
@@ -24,11 +24,11 @@ export function parseBodies(
       throw new Problem('invalid', `the body cannot be used: ${error.message}`);
     }
   });
-  api.addContentTypeParser('text/plain', async (request, payload: Readable) => {
+  api.addContentTypeParser('text/plain', async (request: FastifyRequest, payload: Readable) => {
     if (request.routeOptions.config.textBody !== true) throw wrongType('application/json');
     return (await read(payload)).toString('utf8');
   });
-  api.addContentTypeParser('*', async (request) => {
+  api.addContentTypeParser('*', async (request: FastifyRequest) => {
     throw wrongType(request.routeOptions.config.textBody === true ? 'text/plain' : 'application/json');
   });
 }

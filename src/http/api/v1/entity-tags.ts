@@ -9,7 +9,10 @@ export function entityTagOf(object: object): string {
 
 /** Whether an If-None-Match header says that the client has the object already. */
 export function isKnown(header: string | undefined, tag: string): boolean {
-  return header !== undefined && listTags(header).some((known) => known === '*' || known.replace(/^W\//, '') === tag);
+  return (
+    header !== undefined &&
+    listTags(header).some((known) => known === '*' || known.replace(/^W\//, '') === tag)
+  );
 }
 
 /**

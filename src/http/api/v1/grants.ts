@@ -8,11 +8,12 @@ import {
   parseGrantObject,
   refusalOfRole,
 } from '../../../auth/granting.ts';
+import { matchesPattern } from '../../../auth/pattern.ts';
 import type { Grant } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
 import { afterNumber, pageMembers, pageOf } from './pages.ts';
-import { invalidMember, notFound, parseMember, Problem } from './problem.ts';
+import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { type Answer, type Call, created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, nullable, parseTime, role, strict, time, timeText, timeTextOrNull } from './schemas.ts';
 import { numberOf } from './tokens.ts';
@@ -20,7 +21,9 @@ import { numberOf } from './tokens.ts';
 export const grantSchema = strict({
   id: Type.Integer(),
   subject: Type.String({ description: 'alice, team:acme/dev, acme+ci, authenticated or anonymous.' }),
-  object: Type.String({ description: 'A pattern of full repository names: acme/web, acme/web-*, acme/**, **.' }),
+  object: Type.String({
+    description: 'A pattern of full repository names: acme/web, acme/web-*, acme/**, **.',
+  }),
   role,
   expiresAt: nullable(time, 'null: never.'),
   grantedBy: Type.String(),
@@ -28,6 +31,9 @@ export const grantSchema = strict({
 });
 const withNotes = strict({
   ...grantSchema.properties,
+  repositories: Type.Optional(
+    Type.Integer({ description: 'That the object matches now, where they are few.' }),
+  ),
   notes: Type.Optional(Type.Array(Type.String(), { description: 'What the person should know about it.' })),
 });
 const newGrant = strict({
@@ -52,28 +58,46 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
     const pattern = parseMember('/object', () => parseGrantObject(body.object, namespace));
     const refusal = refusalOfRole(subject, body.role);
     if (refusal !== undefined) throw invalidMember('/role', refusal);
-    const expiresAt = typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : undefined;
-    if (expiresAt !== undefined && expiresAt <= now) throw invalidMember('/expiresAt', 'choose a time to come');
+    const expiresAt =
+      typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : undefined;
+    if (expiresAt !== undefined && expiresAt <= now)
+      throw invalidMember('/expiresAt', 'choose a time to come');
     if (!mayGrantOn(rights, pattern, now)) {
       const held = rights.adminPatterns(now).join(', ') || 'nothing';
-      throw new Problem('denied', `${rights.name} may not give roles on ${pattern}: it has the role admin on ${held}`);
+      throw new Problem(
+        'denied',
+        `${rights.name} may not give roles on ${pattern}: it has the role admin on ${held}`,
+      );
     }
-    const put = await grants.put({ namespace, subject: subject.name, pattern, role: body.role, expiresAt, origin });
-    if (put.outcome === 'unknown-namespace') throw notFound(`namespace ${namespace ?? ''}`);
-    if (put.outcome === 'unknown-subject') {
+    const put = await grants.put({
+      namespace,
+      subject: subject.name,
+      pattern,
+      role: body.role,
+      expiresAt,
+      origin,
+    });
+    if (!('grant' in put)) {
+      if (put.outcome === 'unknown-namespace') throw notFound(`namespace ${namespace ?? ''}`);
       throw invalidMember('/subject', `there is no ${subject.kind} ${subject.name}`);
     }
-    const notes = namespace === undefined ? [] : await notesOn(pattern, namespace);
     const shown = showGrant(put.grant);
-    const once = notes.length === 0 ? {} : { notes };
-    return put.outcome === 'created' ? created(`${path}/${put.grant.id}`, shown, once) : found({ ...shown, ...once }, shown);
+    const once = namespace === undefined ? {} : await describeReach(pattern, namespace);
+    return put.outcome === 'created'
+      ? created(`${path}/${put.grant.id}`, shown, once)
+      : found({ ...shown, ...once }, shown);
   }
 
-  async function notesOn(pattern: string, namespace: string): Promise<readonly string[]> {
+  /** What a person wants to know of the object. */
+  async function describeReach(pattern: string, namespace: string) {
     const isNamespace = !pattern.includes('/') && (await namespaces.find(pattern)) !== undefined;
-    const mayLeaveOut = pattern.endsWith('/*');
-    const repositories = mayLeaveOut ? await namespaces.listRepositories(namespace, mostNotedRepositories) : [];
-    return notesOnObject(pattern, repositories, isNamespace);
+    const repositories = await namespaces.listRepositories(namespace, mostNotedRepositories);
+    const matched = repositories.filter((name) => matchesPattern(pattern, name)).length;
+    const notes = notesOnObject(pattern, repositories, isNamespace);
+    return {
+      ...(repositories.length < mostNotedRepositories ? { repositories: matched } : {}),
+      ...(notes.length === 0 ? {} : { notes }),
+    };
   }
 
   async function findGrant(id: string, namespace: string | undefined): Promise<Grant | undefined> {
@@ -82,7 +106,10 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
   }
 
   /** A grant that the caller may take away, or the not-found Problem: of what is elsewhere he need not know. */
-  async function findOwn(call: Call<{ readonly id: string }, unknown, unknown>, namespace: string | undefined) {
+  async function findOwn(
+    call: Call<{ readonly id: string }, unknown, unknown>,
+    namespace: string | undefined,
+  ) {
     const grant = await findGrant(call.params.id, namespace);
     const isHis = grant !== undefined && (sees(call) || mayGrantOn(call.rights, grant.pattern, call.now));
     if (!isHis) throw notFound(`grant ${call.params.id.slice(0, 20)}`);
@@ -96,7 +123,8 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
     namespace: string | undefined,
   ): Promise<Answer> {
     const { id } = await findOwn(call, namespace);
-    if (!(await grants.remove({ id, origin: call.origin }))) throw notFound(`grant ${call.params.id.slice(0, 20)}`);
+    if (!(await grants.remove({ id, origin: call.origin })))
+      throw notFound(`grant ${call.params.id.slice(0, 20)}`);
     return nothing;
   }
 
@@ -120,7 +148,8 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
   });
   routes.declare('grants', 'POST', '/namespaces/:namespace/grants', {
     need: ['admin-of-part'],
-    summary: 'Gives a role on repositories of a namespace to a user, team, robot, authenticated or anonymous.',
+    summary:
+      'Gives a role on repositories of a namespace to a user, team, robot, authenticated or anonymous.',
     description:
       'The same subject and object again: 200, and role and end are replaced. Only on what the caller has the role admin on.',
     body: newGrant,

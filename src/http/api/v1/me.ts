@@ -1,12 +1,13 @@
 // Who is asking: the account, by which credential, with what rights. And the change of one's own password.
+import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Principal } from '../../../auth/access.ts';
 import type { ApiContext } from './context.ts';
-import { factsWith, unauthenticated } from './needs-guard.ts';
+import { unauthenticated } from './needs-guard.ts';
 import { awaitMember, Problem } from './problem.ts';
 import { found, nothing, type Routes } from './route.ts';
 import { name, nullable, password, registryRole, role, strict, time, timeTextOrNull } from './schemas.ts';
-import { csrfTokenOf, readSessionCookie } from './session-cookie.ts';
+import { csrfTokenOf, sessionCookieOf } from './session-cookie.ts';
 
 const credential = strict({
   kind: Type.Enum(['password', 'personal', 'robot', 'session', 'refresh', 'local']),
@@ -34,7 +35,7 @@ export function meRoutes(routes: Routes, context: ApiContext): void {
     summary: 'Who am I, by which credential, with which rights.',
     answers: { 200: me },
     handle: async ({ principal, rights, now, request }) => {
-      const session = readSessionCookie(request, context);
+      const session = sessionCookieOf(request);
       const bySession = principal.kind === 'user' && principal.proof.kind === 'session';
       return found({
         kind: principal.kind,
@@ -53,28 +54,36 @@ export function meRoutes(routes: Routes, context: ApiContext): void {
   routes.declare('me', 'PUT', '/me/password', {
     need: ['self'],
     summary: 'Changes the own password.',
-    description: 'Ends all sessions and refresh tokens. Personal tokens stay: they have ends and removals of their own.',
+    description:
+      'Ends all sessions and refresh tokens. Personal tokens stay: they have ends and removals of their own.',
     body: strict({ current: password, new: password }),
     answers: { 204: Type.Null() },
     handle: async ({ body, principal, origin, request }) => {
-      const proof = await context.access.authenticate(factsWith(request, basic(principal.name, body.current)));
+      const proof = await context.authority.credentials.signIn(
+        principal.name,
+        body.current,
+        callerOf(request),
+      );
       if (proof.outcome === 'throttled') throw tooManyGuesses(proof.retryAfterSeconds);
       const isRight =
-        proof.outcome === 'principal' && proof.principal.kind === 'user' && proof.principal.proof.kind === 'password';
+        proof.outcome === 'principal' &&
+        proof.principal.kind === 'user' &&
+        proof.principal.proof.kind === 'password';
       if (!isRight) throw new Problem('denied', 'the current password is not right');
       await awaitMember('/new', passwords.judge(body.new, principal.name));
       const hash = await passwords.hash(body.new);
       if (!(await accounts.users.setPassword({ name: principal.name, hash, origin }))) {
         throw unauthenticated('this account is gone');
       }
+      await context.passwordChanged(principal.name);
       return nothing;
     },
   });
 }
 
-/** Basic credentials as a request would bring them. */
-export function basic(account: string, secret: string): { readonly authorization: string } {
-  return { authorization: `Basic ${Buffer.from(`${account}:${secret}`).toString('base64')}` };
+/** From where somebody proves who he is. */
+export function callerOf(request: FastifyRequest) {
+  return { address: request.ip, userAgent: request.headers['user-agent'] };
 }
 
 export function tooManyGuesses(retryAfterSeconds: number): Problem {

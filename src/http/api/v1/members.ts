@@ -22,7 +22,13 @@ export function memberRoutes(routes: Routes, context: ApiContext): void {
       await findOrganization(context, params.organization);
       const limit = query.limit ?? context.config.limits.pageSize;
       const page = await organizations.listMembers(params.organization, { after: afterName(query), limit });
-      return list(pageOf(page, ({ name, role }) => ({ name, role }), ({ name }) => name));
+      return list(
+        pageOf(
+          page,
+          ({ name, role }) => ({ name, role }),
+          ({ name }) => name,
+        ),
+      );
     },
   });
 
@@ -74,5 +80,8 @@ export function memberRoutes(routes: Routes, context: ApiContext): void {
 }
 
 function lastOwner(user: string, organization: string): Problem {
-  return new Problem('conflict', `${user} is the last owner of ${organization}: make somebody else one first`);
+  return new Problem(
+    'conflict',
+    `${user} is the last owner of ${organization}: make somebody else one first`,
+  );
 }

@@ -58,7 +58,8 @@ export function namespaceRoutes(routes: Routes, context: ApiContext): void {
   routes.declare('namespaces', 'GET', '/namespaces/:namespace', {
     need: ['read'],
     summary: 'One namespace.',
-    description: 'Of whoever has a right in it, and where its default visibility is public or internal of those too.',
+    description:
+      'Of whoever has a right in it, and where its default visibility is public or internal of those too.',
     answers: { 200: withUsage },
     content: true,
     handle: async (call) => {
@@ -70,7 +71,8 @@ export function namespaceRoutes(routes: Routes, context: ApiContext): void {
 
   routes.declare('namespaces', 'PATCH', '/namespaces/:namespace', {
     need: ['admin'],
-    summary: 'Changes a namespace (JSON merge patch). A new default visibility is for repositories made from then on.',
+    summary:
+      'Changes a namespace (JSON merge patch). A new default visibility is for repositories made from then on.',
     body: strict({
       defaultVisibility: Type.Optional(nullable(visibility)),
       description: Type.Optional(description),

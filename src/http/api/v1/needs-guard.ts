@@ -9,7 +9,7 @@ import type { NeedGuard } from '../../guard.ts';
 import type { ApiContext } from './context.ts';
 import { isMet, type Need, needs, type Question, sentenceOfRefusal, type Target } from './need.ts';
 import { notFound, Problem } from './problem.ts';
-import { readSessionCookie, refuseForgery } from './session-cookie.ts';
+import { isForeignPage, refuseForgery, sessionCookieOf } from './session-cookie.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -48,12 +48,10 @@ async function admit(request: FastifyRequest, context: ApiContext): Promise<void
   const { need: wanted } = request.routeOptions.config;
   if (wanted === undefined) throw new Error('the route declares no need');
   if (wanted.includes('anyone')) {
-    request.principal = principalOf(await context.access.authenticate(factsWith(request, {})));
+    request.principal = principalOf(await context.access.authenticate(factsOfNobody(request)));
     return;
   }
-  const { authorization } = request.headers;
-  const sessionCookie = authorization === undefined ? readSessionCookie(request, context) : undefined;
-  const facts = factsWith(request, { authorization, sessionCookie });
+  const facts = factsOfCaller(request, context);
   const principal = principalOf(await context.access.authenticate(facts));
   request.principal = principal;
   if (isOpen(principal)) {
@@ -64,7 +62,7 @@ async function admit(request: FastifyRequest, context: ApiContext): Promise<void
     );
   }
   refuseWrongProof(principal);
-  if (usesSession(principal)) refuseForgery(request, context, sessionCookie ?? '');
+  if (usesSession(principal)) refuseForgery(request, context, facts.sessionCookie ?? '');
   const rights = await context.authority.policy.rightsOf(principal);
   if (rights === undefined) throw unauthenticated('these credentials are no longer good: sign in again');
   request.rights = rights;
@@ -109,15 +107,30 @@ export async function seesNamespace(
   const namespace = known ?? (await registry.metadata.accounts.namespaces.find(name));
   if (namespace === undefined || rights.ceiling?.patterns !== undefined) return false;
   const visibility = namespace.defaultVisibility ?? config.access.defaultVisibility;
-  return visibility === 'public' || (visibility === 'internal' && principal.kind !== 'anonymous' && !rights.guest);
+  return (
+    visibility === 'public' || (visibility === 'internal' && principal.kind !== 'anonymous' && !rights.guest)
+  );
 }
 
-/** The facts of a request with these credentials and no others. */
-export function factsWith(
-  request: FastifyRequest,
-  credentials: { readonly authorization?: string | undefined; readonly sessionCookie?: string | undefined },
-): RequestFacts {
-  const facts = factsOf(request, false);
+// Whoever signs in may still bring along what is left of an earlier session.
+function factsOfNobody(request: FastifyRequest): RequestFacts {
+  return { ...readFacts(request), authorization: undefined, sessionCookie: undefined };
+}
+
+function factsOfCaller(request: FastifyRequest, context: ApiContext): RequestFacts {
+  const { authorization } = request.headers;
+  const sessionCookie = authorization === undefined ? sessionCookieOf(request) : undefined;
+  const facts = readFacts(request);
+  // Changes of a session that another page made are refused with a sentence further on; here it only must not read.
+  const crossSite =
+    sessionCookie === undefined
+      ? facts.crossSite
+      : request.method === 'GET' && isForeignPage(request, context);
+  return { ...facts, crossSite, authorization, sessionCookie };
+}
+
+function readFacts(request: FastifyRequest): Omit<RequestFacts, 'authorization' | 'sessionCookie'> {
+  const facts = factsOf(request);
   return {
     remoteAddress: facts.remoteAddress,
     host: facts.host,
@@ -126,8 +139,6 @@ export function factsWith(
     clientAddress: facts.clientAddress,
     userAgent: facts.userAgent,
     localUser: facts.localUser,
-    authorization: credentials.authorization,
-    sessionCookie: credentials.sessionCookie,
   };
 }
 

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { parseAccountName } from '../../../auth/account-name.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace, namespaceSchema, showNamespace } from './namespaces.ts';
-import { notFound, parseMember, Problem } from './problem.ts';
+import { notFound, Problem, parseMember } from './problem.ts';
 import { created, nothing, type Routes } from './route.ts';
 import { description, name, strict, visibility } from './schemas.ts';
 
@@ -27,7 +27,10 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
       const { defaultVisibility } = body;
       const added = await organizations.add({ name: organization, defaultVisibility, owner, origin });
       if (added.outcome !== 'added') {
-        throw new Problem('exists', `the name ${organization} is taken: by a user, an organization, or one that was removed`);
+        throw new Problem(
+          'exists',
+          `the name ${organization} is taken: by a user, an organization, or one that was removed`,
+        );
       }
       if (body.description !== undefined) {
         await namespaces.update({ name: organization, changes: { description: body.description }, origin });
@@ -40,7 +43,8 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
 
   routes.declare('organizations', 'DELETE', '/organizations/:organization', {
     need: ['owner'],
-    summary: 'Removes an organization with its repositories, robots, teams and grants. The name stays reserved.',
+    summary:
+      'Removes an organization with its repositories, robots, teams and grants. The name stays reserved.',
     answers: { 204: Type.Null() },
     current: async ({ params }) => {
       const namespace = await namespaces.find(params.organization);

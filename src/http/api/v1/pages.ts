@@ -9,7 +9,11 @@ const longestCursor = 1024;
 /** The query members that every list takes. */
 export const pageMembers = {
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: mostItems, description: 'Items of a page; limits.pageSize unless told.' }),
+    Type.Integer({
+      minimum: 1,
+      maximum: mostItems,
+      description: 'Items of a page; limits.pageSize unless told.',
+    }),
   ),
   cursor: Type.Optional(
     Type.String({ maxLength: longestCursor, description: 'The `next` of the page before.' }),

@@ -1,6 +1,6 @@
 // The registry itself: what it is, how it is, its settings, and the switch that makes it read-only.
 import { Type } from 'typebox';
-import type { ApiContext, SettingInForce } from './context.ts';
+import type { ApiContext } from './context.ts';
 import { Problem } from './problem.ts';
 import { found, list, type Routes } from './route.ts';
 import { listOf, nullable, strict } from './schemas.ts';
@@ -15,6 +15,7 @@ const settingInForce = strict({
   path: Type.String({ description: 'As in berth.yaml: http.port.' }),
   value: Type.Unknown({ description: 'As it was written; a secret that is set is "(set)".' }),
   source: Type.String({ description: 'FILE:LINE, a variable, a flag, or "default".' }),
+  variable: Type.String({ description: 'Of the environment, that sets it.' }),
 });
 const readOnlyState = strict({
   readOnly: Type.Boolean(),
@@ -51,7 +52,7 @@ export function registryRoutes(routes: Routes, context: ApiContext): void {
     need: ['auditor'],
     summary: 'Every setting in force and where its value comes from.',
     answers: { 200: listOf(settingInForce) },
-    handle: async () => list({ items: context.settings() as readonly SettingInForce[], next: undefined }),
+    handle: async () => list({ items: context.settings(), next: undefined }),
   });
 
   const currentState = () => {

@@ -5,7 +5,7 @@ import type { Robot } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
 import { afterName, pageMembers, pageOf } from './pages.ts';
-import { notFound, parseMember, Problem } from './problem.ts';
+import { notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, nothing, type Routes } from './route.ts';
 import { description, listOf, name, nullable, strict, time, timeText, timeTextOrNull } from './schemas.ts';
 

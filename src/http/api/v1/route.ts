@@ -63,7 +63,13 @@ export function found(body: object, tagged: object = body): Answer {
 
 /** 201 with the object and where it is. `once` is told this once and is no part of the object: a secret. */
 export function created(location: string, body: object, once: object = {}): Answer {
-  return { kind: 'object', status: 201, body: { ...body, ...once }, tagged: body, location: basePath + location };
+  return {
+    kind: 'object',
+    status: 201,
+    body: { ...body, ...once },
+    tagged: body,
+    location: basePath + location,
+  };
 }
 
 export function list(page: ListPage<object>): Answer {
@@ -154,7 +160,9 @@ export class Routes {
 
   #hasParameterBeside(url: string): boolean {
     const [, parent = '', last = ''] = /^(.*\/)([^/]*)$/.exec(url) ?? [];
-    return !last.startsWith(':') && [...this.#declared.keys()].some((other) => other.startsWith(`${parent}:`));
+    return (
+      !last.startsWith(':') && [...this.#declared.keys()].some((other) => other.startsWith(`${parent}:`))
+    );
   }
 
   #refuseWhileReadOnly(): void {
@@ -212,7 +220,10 @@ async function holdToPreconditions({ current }: AnyEndpoint, call: Call<unknown,
   const { headers } = call.request;
   if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return;
   if (current === undefined) {
-    throw new Problem('precondition-failed', 'there is no object here that If-Match or If-None-Match could be about');
+    throw new Problem(
+      'precondition-failed',
+      'there is no object here that If-Match or If-None-Match could be about',
+    );
   }
   checkPreconditions(headers, await current(call as Parameters<typeof current>[0]));
 }
@@ -220,7 +231,9 @@ async function holdToPreconditions({ current }: AnyEndpoint, call: Call<unknown,
 function refuseBody({ body }: FastifyRequest): void {
   const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0;
   if (body === undefined || body === null || isEmpty) return;
-  throw new Problem('invalid', 'this takes no body', { errors: [{ pointer: '', detail: 'nothing is taken here' }] });
+  throw new Problem('invalid', 'this takes no body', {
+    errors: [{ pointer: '', detail: 'nothing is taken here' }],
+  });
 }
 
 function send(context: ApiContext, { request, reply }: Call<unknown, unknown, unknown>, answer: Answer) {
@@ -285,5 +298,7 @@ function withDryRun(query: TSchema, endpoint: AnyEndpoint): TSchema {
 /** 'POST', '/users/:user/tokens' → 'postUsersUserTokens'. */
 function operationId(method: Method, url: string): string {
   const words = url.split(/[^A-Za-z0-9]+/).filter((word) => word !== '');
-  return [method.toLowerCase(), ...words.map((word) => (word[0] ?? '').toUpperCase() + word.slice(1))].join('');
+  return [method.toLowerCase(), ...words.map((word) => (word[0] ?? '').toUpperCase() + word.slice(1))].join(
+    '',
+  );
 }

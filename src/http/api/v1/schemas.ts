@@ -5,7 +5,10 @@ import { visibilities } from '../../../storage/metadata-store.ts';
 import { invalidMember } from './problem.ts';
 
 /** An object without other members than these. */
-export function strict<Properties extends TProperties>(properties: Properties, description?: string): TObject<Properties> {
+export function strict<Properties extends TProperties>(
+  properties: Properties,
+  description?: string,
+): TObject<Properties> {
   return Type.Object(properties, {
     additionalProperties: false,
     ...(description === undefined ? {} : { description }),
@@ -65,7 +68,11 @@ export function parseTime(text: string, pointer: string): number {
   const milliseconds = Date.parse(text);
   // Date.parse rolls the 31st of February over into March.
   const day = new Date(`${text.slice(0, 10)}T00:00:00Z`);
-  if (Number.isNaN(milliseconds) || Number.isNaN(day.getTime()) || day.toISOString().slice(0, 10) !== text.slice(0, 10)) {
+  if (
+    Number.isNaN(milliseconds) ||
+    Number.isNaN(day.getTime()) ||
+    day.toISOString().slice(0, 10) !== text.slice(0, 10)
+  ) {
     throw invalidMember(pointer, `there is no time ${text}`);
   }
   return Math.floor(milliseconds / 1000);

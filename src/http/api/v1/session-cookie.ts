@@ -1,50 +1,58 @@
 // The cookie of a browser session, and what keeps other sites' pages from using it.
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import cookies from '@fastify/cookie';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isLoopbackAddress, isLoopbackHost } from '../../../auth/open-access.ts';
 import type { ApiContext } from './context.ts';
 import { Problem } from './problem.ts';
 
-// A browser takes the prefix __Host- only from a secure origin, for the whole of that host and no other.
-const secureName = '__Host-berth_session';
-const loopbackName = 'berth_session';
+/** The first name under HTTPS, which a sub-domain cannot set and plain HTTP cannot either; the second on plain HTTP. */
+const cookieNames = { secure: '__Host-berth_session', plain: 'berth_session' } as const;
 const csrfHeader = 'x-csrf-token';
 
 /** The secret of the session that a request brings along. */
-export function readSessionCookie(request: FastifyRequest, context: ApiContext): string | undefined {
-  const { cookie } = request.headers;
-  const name = cookieName(request, context);
-  return cookie === undefined || name === undefined ? undefined : cookies.parse(cookie)[name] || undefined;
+export function sessionCookieOf({ raw, protocol }: FastifyRequest): string | undefined {
+  const { cookie } = raw.headers;
+  // Behind a proxy that is not trusted the browser's HTTPS is plain HTTP here; the prefix tells that it was HTTPS.
+  const secret = cookieOf(cookie, cookieNames.secure);
+  return secret ?? (protocol === 'https' ? undefined : cookieOf(cookie, cookieNames.plain));
 }
 
-/** Gives the browser its session. Throws the denied Problem where a browser would not keep it: plain HTTP to another machine. */
+/** The value of one cookie; undefined when it is not there, or there twice: then somebody else may have set one of them. */
+function cookieOf(header: string | undefined, name: string): string | undefined {
+  const values = (header ?? '')
+    .split(';')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair.startsWith(`${name}=`))
+    .map((pair) => pair.slice(name.length + 1));
+  return values.length === 1 ? values[0] || undefined : undefined;
+}
+
+/**
+ * The name under which this browser keeps its session. Throws the denied Problem where it would not keep it: over plain HTTP to
+ * another machine.
+ */
+export function sessionCookieName(request: FastifyRequest, { config }: ApiContext): string {
+  // A browser takes the prefix __Host- only from a secure origin, for the whole of that host and no other.
+  if (request.protocol === 'https' || config.http.publicUrl?.startsWith('https:')) return cookieNames.secure;
+  const { remoteAddress } = request.raw.socket;
+  if (isLoopbackAddress(remoteAddress ?? '') && isLoopbackHost(request.host)) return cookieNames.plain;
+  throw new Problem(
+    'denied',
+    'a browser session needs HTTPS: set http.tls, or http.publicUrl behind a proxy. Tokens work without',
+  );
+}
+
+/** Gives the browser the cookie `name`; an age of 0 takes it away. */
 export function setSessionCookie(
-  request: FastifyRequest,
   reply: FastifyReply,
-  context: ApiContext,
+  name: string,
   secret: string,
   maxAgeSeconds: number,
 ): void {
-  const name = cookieName(request, context);
-  if (name === undefined) {
-    throw new Problem(
-      'denied',
-      'a browser session needs HTTPS: set http.tls, or http.publicUrl behind a proxy. Tokens work without',
-    );
-  }
-  const cookie = cookies.serialize(name, secret, { ...traitsOf(name), maxAge: Math.floor(maxAgeSeconds) });
-  reply.header('set-cookie', cookie);
-}
-
-export function clearSessionCookie(request: FastifyRequest, reply: FastifyReply, context: ApiContext): void {
-  const name = cookieName(request, context);
-  if (name !== undefined) reply.header('set-cookie', cookies.serialize(name, '', { ...traitsOf(name), maxAge: 0 }));
-}
-
-/** Whether a session can be kept by the browser that asks. */
-export function canKeepSession(request: FastifyRequest, context: ApiContext): boolean {
-  return cookieName(request, context) !== undefined;
+  const secure = name === cookieNames.secure ? '; Secure' : '';
+  const age = Math.floor(maxAgeSeconds);
+  // The secret is letters, digits and underscores: nothing of it needs quoting.
+  reply.header('set-cookie', `${name}=${secret}; Path=/; Max-Age=${age}; HttpOnly; SameSite=Lax${secure}`);
 }
 
 /**
@@ -62,33 +70,28 @@ export function refuseForgery(request: FastifyRequest, context: ApiContext, secr
   const given = Buffer.from(String(request.headers[csrfHeader] ?? ''));
   const wanted = Buffer.from(csrfTokenOf(secret));
   if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) {
-    throw new Problem('denied', 'changes of a browser session need the header X-CSRF-Token, as /api/v1/me tells it');
+    throw new Problem(
+      'denied',
+      'changes of a browser session need the header X-CSRF-Token, as /api/v1/me tells it',
+    );
   }
 }
 
 /** Throws the denied Problem when a browser says that a page of another origin makes the request. */
 export function refuseForeignPage(request: FastifyRequest, context: ApiContext): void {
+  if (isForeignPage(request, context))
+    throw new Problem('denied', 'this request was made by a page of another site');
+}
+
+/** Whether a browser says that a page of another origin makes the request. */
+export function isForeignPage(request: FastifyRequest, context: ApiContext): boolean {
   const { origin } = request.headers;
   const site = request.headers['sec-fetch-site'];
-  const isForeign =
-    site === undefined
-      ? origin !== undefined && origin !== ownOrigin(request, context)
-      : site !== 'same-origin' && site !== 'none';
-  if (isForeign) throw new Problem('denied', 'this request was made by a page of another site');
+  if (site === undefined) return origin !== undefined && origin !== ownOrigin(request, context);
+  return site !== 'same-origin' && site !== 'none';
 }
 
 function ownOrigin(request: FastifyRequest, { config }: ApiContext): string {
   const { publicUrl } = config.http;
   return publicUrl === undefined ? `${request.protocol}://${request.host}` : new URL(publicUrl).origin;
-}
-
-function cookieName(request: FastifyRequest, { config }: ApiContext): string | undefined {
-  const isSecure = request.protocol === 'https' || config.http.publicUrl?.startsWith('https:') === true;
-  if (isSecure) return secureName;
-  const { remoteAddress } = request.raw.socket;
-  return isLoopbackAddress(remoteAddress ?? '') && isLoopbackHost(request.host) ? loopbackName : undefined;
-}
-
-function traitsOf(name: string) {
-  return { path: '/', httpOnly: true, sameSite: 'lax' as const, secure: name === secureName };
 }

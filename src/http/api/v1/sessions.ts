@@ -1,22 +1,15 @@
 // Signing in for a browser, and what is signed in: browsers' sessions and docker's identity tokens, which both live on until
 // somebody ends them.
 import { type Static, Type } from 'typebox';
-import { createSecret } from '../../../auth/secrets.ts';
 import type { Credential } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
-import { basic, tooManyGuesses } from './me.ts';
-import { factsWith, unauthenticated } from './needs-guard.ts';
+import { callerOf, tooManyGuesses } from './me.ts';
+import { unauthenticated } from './needs-guard.ts';
 import { afterNumber, pageMembers, pageOf } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
 import { created, list, nothing, type Routes } from './route.ts';
 import { listOf, name, nullable, password, strict, time, timeText, timeTextOrNull } from './schemas.ts';
-import {
-  canKeepSession,
-  clearSessionCookie,
-  csrfTokenOf,
-  refuseForeignPage,
-  setSessionCookie,
-} from './session-cookie.ts';
+import { csrfTokenOf, refuseForeignPage, sessionCookieName, setSessionCookie } from './session-cookie.ts';
 import { numberOf } from './tokens.ts';
 import { findUser } from './users.ts';
 
@@ -31,7 +24,6 @@ const sessionSchema = strict({
   lastUsedFrom: nullable(Type.String(), 'An address.'),
   current: Type.Boolean({ description: 'The one that asks.' }),
 });
-const longestClient = 256;
 
 export function sessionRoutes(routes: Routes, context: ApiContext): void {
   const { credentials } = context.registry.metadata.accounts;
@@ -43,34 +35,33 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
     description:
       'Changes that use the cookie need the header X-CSRF-Token with the csrfToken of the answer, which /me tells too.',
     body: strict({ name, password }),
-    answers: { 201: strict({ name: Type.String(), expiresAt: time, csrfToken: Type.String() }) },
+    answers: { 201: strict({ name: Type.String(), expiresAt: nullable(time), csrfToken: Type.String() }) },
     whileReadOnly: true,
-    handle: async ({ body, origin, now, request, reply, principal }) => {
+    handle: async ({ body, origin, request, reply, principal }) => {
       if (principal.kind === 'anonymous' && principal.everything) {
         throw new Problem('denied', 'this registry is open: nobody signs in');
       }
       refuseForeignPage(request, context);
-      if (!canKeepSession(request, context)) setSessionCookie(request, reply, context, '', 0);
-      const proof = await context.access.authenticate(factsWith(request, basic(body.name, body.password)));
+      const cookie = sessionCookieName(request, context);
+      const proof = await context.authority.credentials.signIn(body.name, body.password, callerOf(request));
       if (proof.outcome === 'throttled') throw tooManyGuesses(proof.retryAfterSeconds);
       const isRight =
-        proof.outcome === 'principal' && proof.principal.kind === 'user' && proof.principal.proof.kind === 'password';
-      if (!isRight) throw unauthenticated('name or password is not right');
-      const { secret, hash } = createSecret('session');
-      const expiresAt = Math.floor(now + longest);
-      const added = await credentials.add({
-        subject: body.name,
-        kind: 'session',
-        hash,
-        label: request.headers['user-agent']?.slice(0, longestClient) ?? '',
-        expiresAt,
-        origin: { ...origin, actor: body.name },
+        proof.outcome === 'principal' &&
+        proof.principal.kind === 'user' &&
+        proof.principal.proof.kind === 'password';
+      if (!isRight)
+        throw unauthenticated('name or password is not right; tokens sign nobody in to a browser');
+      const opened = await context.authority.credentials.openSession(proof.principal, {
+        label: request.headers['user-agent'] ?? '',
+        origin: { ...origin, actor: proof.principal.name },
       });
-      if (added.outcome !== 'added') throw unauthenticated('name or password is not right');
-      setSessionCookie(request, reply, context, secret, longest);
-      const { id } = added.credential;
-      const session = { name: body.name, expiresAt: timeText(expiresAt) };
-      return created(`/users/${body.name}/sessions/${id}`, session, { csrfToken: csrfTokenOf(secret) });
+      if (opened === undefined) throw unauthenticated('name or password is not right any more');
+      const { secret, credential } = opened;
+      setSessionCookie(reply, cookie, secret, longest);
+      const session = { name: credential.subject, expiresAt: timeTextOrNull(credential.expiresAt) };
+      return created(`/users/${credential.subject}/sessions/${credential.id}`, session, {
+        csrfToken: csrfTokenOf(secret),
+      });
     },
   });
 
@@ -79,10 +70,11 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
     summary: 'Signs this browser out.',
     answers: { 204: Type.Null() },
     handle: async ({ principal, origin, request, reply }) => {
-      if (principal.kind !== 'user' || principal.proof.kind !== 'session') throw notFound('session of this request');
+      if (principal.kind !== 'user' || principal.proof.kind !== 'session')
+        throw notFound('session of this request');
       const id = principal.proof.credentialId;
       await credentials.remove({ subject: principal.name, id, kinds: ['session'], origin });
-      clearSessionCookie(request, reply, context);
+      setSessionCookie(reply, sessionCookieName(request, context), '', 0);
       return nothing;
     },
   });
@@ -100,8 +92,13 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
         if (expiresAt !== undefined && expiresAt <= now) return false;
         return kind !== 'session' || (lastUsedAt ?? createdAt) + idle > now;
       };
-      const used = 'proof' in principal && 'credentialId' in principal.proof ? principal.proof.credentialId : undefined;
-      const next = pageOf(page, (session) => session, ({ id }) => id).next;
+      const used =
+        'proof' in principal && 'credentialId' in principal.proof ? principal.proof.credentialId : undefined;
+      const next = pageOf(
+        page,
+        (session) => session,
+        ({ id }) => id,
+      ).next;
       const items = page.items.filter(isLive).map((session) => showSession(session, used));
       return list({ items, next });
     },
@@ -133,7 +130,8 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
     },
     plan: async ({ params }) => {
       const session = await credentials.find(numberOf(params.id));
-      if (session?.subject !== params.user || !isSession(session)) throw notFound(`session ${params.id.slice(0, 20)}`);
+      if (session?.subject !== params.user || !isSession(session))
+        throw notFound(`session ${params.id.slice(0, 20)}`);
       return { removes: [`session:${params.user}/${session.id}`] };
     },
     handle: async ({ params, origin }) => {

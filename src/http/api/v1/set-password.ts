@@ -2,13 +2,16 @@
 import { Type } from 'typebox';
 import { hashSecret } from '../../../auth/secrets.ts';
 import type { ApiContext } from './context.ts';
-import { tooManyGuesses } from './me.ts';
+import { callerOf, tooManyGuesses } from './me.ts';
 import { unauthenticated } from './needs-guard.ts';
 import { awaitMember } from './problem.ts';
 import { nothing, type Routes } from './route.ts';
 import { name, password, strict } from './schemas.ts';
 
-export function setPasswordRoutes(routes: Routes, { registry, authority }: ApiContext): void {
+export function setPasswordRoutes(
+  routes: Routes,
+  { registry, authority, passwordChanged }: ApiContext,
+): void {
   const { credentials } = registry.metadata.accounts;
   const { passwords } = authority;
 
@@ -18,19 +21,19 @@ export function setPasswordRoutes(routes: Routes, { registry, authority }: ApiCo
     description: 'A wrong code counts like a wrong password.',
     body: strict({ name, code: password, new: password }),
     answers: { 204: Type.Null() },
-    handle: async ({ body, origin, request, now }) => {
-      const hash = hashSecret(body.code);
-      const known = await credentials.findByHash(hash);
-      const isGood =
-        known?.kind === 'setPassword' &&
-        known.subject === body.name &&
-        (known.expiresAt === undefined || known.expiresAt > now);
-      if (!isGood) throw await refuseCode(body, request.ip);
+    handle: async ({ body, origin, request }) => {
+      if (!(await authority.credentials.isCodeOf(body.name, body.code, callerOf(request)))) {
+        throw await refuseCode(body, request.ip);
+      }
       await awaitMember('/new', passwords.judge(body.new, body.name));
-      const passwordHash = await passwords.hash(body.new);
-      const actor = { ...origin, actor: body.name };
-      const redeemed = await credentials.redeemCode({ hash, name: body.name, passwordHash, origin: actor });
+      const redeemed = await credentials.redeemCode({
+        hash: hashSecret(body.code),
+        name: body.name,
+        passwordHash: await passwords.hash(body.new),
+        origin: { ...origin, actor: body.name },
+      });
       if (!redeemed) throw await refuseCode(body, request.ip);
+      await passwordChanged(body.name);
       return nothing;
     },
   });

@@ -1,6 +1,5 @@
 // How the registry is: what runs, how much there is, the disk, and what somebody should look after.
 import { type Static, Type } from 'typebox';
-import type { Credential } from '../../../storage/account-store.ts';
 import { isLoopbackAddress } from '../../../auth/open-access.ts';
 import type { ApiContext } from './context.ts';
 import { nullable, strict } from './schemas.ts';
@@ -32,7 +31,7 @@ export const statusSchema = strict({
 type Status = Static<typeof statusSchema>;
 type Warning = Static<typeof warning>;
 
-/** Single tokens are named up to here, the rest counted. */
+/** So many tokens of each kind of warning are named. */
 const namedTokens = 20;
 
 export async function readStatus(context: ApiContext, now: number): Promise<Status> {
@@ -58,14 +57,18 @@ export async function readStatus(context: ApiContext, now: number): Promise<Stat
 function surroundings({ config, access, registry }: ApiContext, state: string): Warning[] {
   const warnings: Warning[] = [];
   const { tls, publicUrl, address, trustedProxies } = config.http;
-  const isEncrypted = tls !== undefined || publicUrl?.startsWith('https:') === true || trustedProxies.length > 0;
+  const isEncrypted =
+    tls !== undefined || publicUrl?.startsWith('https:') === true || trustedProxies.length > 0;
   if (access.mode === 'token' && !isEncrypted && !isLoopbackAddress(address) && address !== 'localhost') {
     const detail =
       'no TLS: passwords cross the network in the clear. Set http.tls.certificate and http.tls.key, or a proxy with http.publicUrl';
     warnings.push({ code: 'no-tls', detail });
   }
   if (access.mode === 'open' && config.access.openOnNetwork) {
-    warnings.push({ code: 'open', detail: 'anybody who reaches this registry may push and delete (access.openOnNetwork)' });
+    warnings.push({
+      code: 'open',
+      detail: 'anybody who reaches this registry may push and delete (access.openOnNetwork)',
+    });
   }
   const { message } = registry.writes.readOnly();
   if (message !== undefined) warnings.push({ code: 'read-only', detail: message });
@@ -78,24 +81,28 @@ function surroundings({ config, access, registry }: ApiContext, state: string): 
 async function tokenWarnings({ config, registry }: ApiContext, now: number): Promise<Warning[]> {
   const { warnUnused, warnBeforeExpiry } = config.auth.robotToken;
   const unusedSince = Number.isFinite(warnUnused) ? Math.floor(now - warnUnused) : undefined;
-  const notable = await registry.metadata.accounts.credentials.listNotable({
-    unusedSince,
-    expiresBefore: Math.floor(now + warnBeforeExpiry),
+  const { expiring, unused } = await registry.metadata.accounts.credentials.listNotable({
     now: Math.floor(now),
+    expiresBefore: Math.floor(now + warnBeforeExpiry),
+    unusedSince,
     limit: namedTokens,
   });
-  return notable.map((credential) => warningOf(credential, now + warnBeforeExpiry, now));
-}
-
-function warningOf(credential: Credential, expiresBefore: number, now: number): Warning {
-  const { subject, label, expiresAt, lastUsedAt, createdAt } = credential;
-  const name = `token ${label} of ${subject}`;
-  if (expiresAt !== undefined && expiresAt <= expiresBefore) {
-    return { code: 'token-expires', detail: `${name} ends in ${daysText(expiresAt - now)}` };
-  }
-  const since = lastUsedAt ?? createdAt;
-  const when = lastUsedAt === undefined ? 'never used' : 'not used';
-  return { code: 'token-unused', detail: `${name} was ${when} for ${daysText(now - since)}: remove it if nobody needs it` };
+  return [
+    ...expiring.map(({ subject, label, expiresAt = now }): Warning => {
+      return {
+        code: 'token-expires',
+        detail: `token ${label} of ${subject} ends in ${daysText(expiresAt - now)}`,
+      };
+    }),
+    ...unused.map(({ subject, label, lastUsedAt, createdAt }): Warning => {
+      const when = lastUsedAt === undefined ? 'never used' : 'not used';
+      const since = daysText(now - (lastUsedAt ?? createdAt));
+      return {
+        code: 'token-unused',
+        detail: `token ${label} of ${subject} was ${when} for ${since}: remove it if nobody needs it`,
+      };
+    }),
+  ];
 }
 
 function daysText(seconds: number): string {

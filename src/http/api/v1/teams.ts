@@ -4,7 +4,7 @@ import { parseTeamName } from '../../../auth/account-name.ts';
 import type { ApiContext } from './context.ts';
 import { findOrganization } from './organizations.ts';
 import { afterName, pageMembers, pageOf } from './pages.ts';
-import { notFound, parseMember, Problem } from './problem.ts';
+import { notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, name, strict } from './schemas.ts';
 
@@ -43,8 +43,12 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       const parsed = parseMember('/name', () => parseTeamName(`${organization}/${body.name}`));
       const { outcome } = await organizations.addTeam({ organization, team: parsed.team, origin });
       if (outcome === 'unknown') throw notFound(`organization ${organization}`);
-      if (outcome === 'exists') throw new Problem('exists', `${organization} has a team ${parsed.team} already`);
-      return created(`/organizations/${organization}/teams/${parsed.team}`, { name: parsed.team, members: 0 });
+      if (outcome === 'exists')
+        throw new Problem('exists', `${organization} has a team ${parsed.team} already`);
+      return created(`/organizations/${organization}/teams/${parsed.team}`, {
+        name: parsed.team,
+        members: 0,
+      });
     },
   });
 
@@ -77,7 +81,13 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       if (there === undefined) throw noTeam(params);
       const wanted = { after: afterName(query), limit: pageSize(query.limit) };
       const page = await organizations.listTeamMembers(params.organization, params.team, wanted);
-      return list(pageOf(page, (one) => ({ name: one.name }), (one) => one.name));
+      return list(
+        pageOf(
+          page,
+          (one) => ({ name: one.name }),
+          (one) => one.name,
+        ),
+      );
     },
   });
 

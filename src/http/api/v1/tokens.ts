@@ -1,10 +1,10 @@
 // Tokens: personal ones, which only their owner can make, and those of robots, which who administers the namespace makes.
 import { type Static, Type } from 'typebox';
-import { boundsOf, expiryOf, issueToken, mostPatterns } from '../../../auth/token-issuing.ts';
-import type { Credential } from '../../../storage/account-store.ts';
+import { boundsOf, expiryOf, mostPatterns } from '../../../auth/token-issuing.ts';
+import { type Credential, roles } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterNumber, type PageQuery, pageMembers, pageOf } from './pages.ts';
-import { notFound, parseMember, Problem } from './problem.ts';
+import { notFound, Problem, parseMember } from './problem.ts';
 import { findRobot } from './robots.ts';
 import { type Answer, type Call, created, list, nothing, type Routes } from './route.ts';
 import { listOf, nullable, parseTime, role, strict, time, timeText, timeTextOrNull } from './schemas.ts';
@@ -13,29 +13,40 @@ import { findUser } from './users.ts';
 const tokenSchema = strict({
   id: Type.Integer(),
   name: Type.String(),
-  role,
+  role: nullable(role, 'The most that its bearer may; null: what the robot may.'),
   repositories: nullable(Type.Array(Type.String()), 'Patterns that it is limited to; null: no bound.'),
   createdAt: time,
   expiresAt: nullable(time, 'null: never.'),
   lastUsedAt: nullable(time),
   lastUsedFrom: nullable(Type.String(), 'An address.'),
 });
-const issued = strict({ ...tokenSchema.properties, secret: Type.String({ description: 'Told this once.' }) });
+const withSecret = strict({
+  ...tokenSchema.properties,
+  secret: Type.String({ description: 'Told this once.' }),
+});
 const newToken = strict({
   name: Type.String({
     pattern: '^[A-Za-z0-9][A-Za-z0-9 ._@+:/-]{0,63}$',
     description: '1 to 64 letters, digits, spaces and . _ @ + : / -, beginning with a letter or digit',
   }),
-  role,
+  role: Type.Optional(
+    Type.Enum([...roles], {
+      description: 'Absent: write for a personal token, no bound for that of a robot.',
+    }),
+  ),
   repositories: Type.Optional(
     Type.Array(Type.String({ maxLength: 255 }), {
       maxItems: mostPatterns,
       description: 'Patterns of full names that it is limited to.',
     }),
   ),
-  expiresAt: Type.Optional(nullable(time, 'null: never; absent: as auth.personalToken or auth.robotToken say.')),
+  expiresAt: Type.Optional(
+    nullable(time, 'null: never; absent: as auth.personalToken or auth.robotToken say.'),
+  ),
 });
 type NewToken = Static<typeof newToken>;
+/** Enough to push and pull, and not to manage the account. */
+const personalRole = 'write';
 type Kind = 'personal' | 'robot';
 
 /** Whose tokens a path is about, and where they are. Throws the not-found Problem where there is no such owner. */
@@ -47,6 +58,7 @@ interface Owner {
 
 export function tokenRoutes(routes: Routes, context: ApiContext): void {
   const { credentials } = context.registry.metadata.accounts;
+  const issued = context.authority.credentials;
   const query = strict(pageMembers);
 
   const ownerByUser = async (account: string): Promise<Owner> => {
@@ -68,15 +80,18 @@ export function tokenRoutes(routes: Routes, context: ApiContext): void {
     const { kind, subject, path } = owner;
     const { body, rights, now, origin } = call;
     const settings = kind === 'personal' ? context.config.auth.personalToken : context.config.auth.robotToken;
-    const asked = typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : body.expiresAt;
+    const asked =
+      typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : body.expiresAt;
     const expiresAt = parseMember('/expiresAt', () => expiryOf(asked, now, settings));
-    const wanted = { role: body.role, patterns: body.repositories };
+    const role = body.role ?? (kind === 'personal' ? personalRole : undefined);
+    const wanted = { role, patterns: body.repositories };
     const bounds = parseMember('/repositories', () => boundsOf(wanted, rights.ceiling));
     const label = body.name;
-    const outcome = await issueToken(credentials, { kind, subject, label, ...bounds, expiresAt, origin });
-    if (outcome.outcome === 'exists') throw new Problem('exists', `${subject} has a token named ${label} already`);
-    if (outcome.outcome === 'unknown') throw notFound(`${kind === 'robot' ? 'robot' : 'user'} ${subject}`);
-    const { credential, secret } = outcome;
+    const made = await issued.create({ kind, subject, label, ...bounds, expiresAt, origin });
+    if (made.outcome === 'exists')
+      throw new Problem('exists', `${subject} has a token named ${label} already`);
+    if (made.outcome === 'unknown') throw notFound(`${kind === 'robot' ? 'robot' : 'user'} ${subject}`);
+    const { credential, secret } = made;
     return created(`${path}/${credential.id}`, showToken(credential), { secret });
   }
 
@@ -86,7 +101,11 @@ export function tokenRoutes(routes: Routes, context: ApiContext): void {
     throw notFound(`token ${id.slice(0, 20)} of ${subject}`);
   }
 
-  async function removeToken(owner: Owner, id: string, { origin }: Call<unknown, unknown, unknown>): Promise<Answer> {
+  async function removeToken(
+    owner: Owner,
+    id: string,
+    { origin }: Call<unknown, unknown, unknown>,
+  ): Promise<Answer> {
     const { kind, subject } = owner;
     const removed = await credentials.remove({ subject, id: numberOf(id), kinds: [kind], origin });
     if (!removed) throw notFound(`token ${id.slice(0, 20)} of ${subject}`);
@@ -114,7 +133,7 @@ export function tokenRoutes(routes: Routes, context: ApiContext): void {
     need: ['self'],
     summary: 'Makes a personal token. Only for oneself; it never does more than its owner may.',
     body: newToken,
-    answers: { 201: issued },
+    answers: { 201: withSecret },
     handle: async (call) => addToken(await ownerByUser(call.params.user), call),
   });
   routes.declare('tokens', 'DELETE', '/users/:user/tokens/:id', {
@@ -137,7 +156,7 @@ export function tokenRoutes(routes: Routes, context: ApiContext): void {
     need: ['admin'],
     summary: 'Makes a token of a robot. Several may live at a time, for a change without a gap.',
     body: newToken,
-    answers: { 201: issued },
+    answers: { 201: withSecret },
     handle: async (call) => addToken(await ownerByRobot(call.params), call),
   });
   routes.declare('tokens', 'DELETE', '/namespaces/:namespace/robots/:robot/tokens/:id', {
@@ -163,7 +182,7 @@ function taggedToken(token: Credential) {
   return {
     id: token.id,
     name: token.label,
-    role: token.role ?? ('admin' as const),
+    role: token.role ?? null,
     repositories: token.patterns === undefined ? null : [...token.patterns],
     createdAt: timeText(token.createdAt),
     expiresAt: timeTextOrNull(token.expiresAt),

@@ -26,8 +26,8 @@ const leaving = strict({
 
 export function userChangeRoutes(routes: Routes, context: ApiContext): void {
   const { metadata } = context.registry;
-  const { users, credentials } = metadata.accounts;
-  const { passwords } = context.authority;
+  const { users } = metadata.accounts;
+  const { passwords, credentials } = context.authority;
 
   routes.declare('users', 'PUT', '/users/:user/password', {
     need: ['administrator'],
@@ -43,6 +43,7 @@ export function userChangeRoutes(routes: Routes, context: ApiContext): void {
       await findUser(context, user);
       if (body.password === undefined) {
         if (!(await users.clearPassword({ name: user, origin }))) throw notFound(`user ${user}`);
+        await context.passwordChanged(user);
         const code = await issueCode(credentials, { user, now, origin });
         if (code === undefined) throw notFound(`user ${user}`);
         return created(`/users/${user}`, {}, { code: code.code, codeExpiresAt: timeText(code.expiresAt) });
@@ -50,13 +51,15 @@ export function userChangeRoutes(routes: Routes, context: ApiContext): void {
       await awaitMember('/password', passwords.judge(body.password, user));
       const hash = await passwords.hash(body.password);
       if (!(await users.setPassword({ name: user, hash, origin }))) throw notFound(`user ${user}`);
+      await context.passwordChanged(user);
       return nothing;
     },
   });
 
   routes.declare('users', 'POST', '/users/:user/disable', {
     need: ['administrator'],
-    summary: 'Ends everything that the user may, from the next request on, and tells what ended and what stays.',
+    summary:
+      'Ends everything that the user may, from the next request on, and tells what ended and what stays.',
     answers: { 200: leaving },
     whileReadOnly: true,
     current: ({ params }) => findShown(context, params.user),
@@ -91,7 +94,9 @@ export function userChangeRoutes(routes: Routes, context: ApiContext): void {
     summary: 'Removes a user for good. The name stays reserved, robots that the user made elsewhere stay.',
     query: strict({
       deleteRepositories: Type.Optional(
-        Type.Boolean({ description: 'With the repositories of the own namespace, restorable for repositories.undeleteFor.' }),
+        Type.Boolean({
+          description: 'With the repositories of the own namespace, restorable for repositories.undeleteFor.',
+        }),
       ),
     }),
     answers: { 204: Type.Null() },

@@ -6,7 +6,7 @@ import { issueCode } from '../../../auth/token-issuing.ts';
 import type { User } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterName, pageMembers, pageOf } from './pages.ts';
-import { awaitMember, notFound, parseMember, Problem } from './problem.ts';
+import { awaitMember, notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, type Routes } from './route.ts';
 import {
   email,
@@ -54,14 +54,12 @@ const changes = strict({
 });
 const imported = strict({
   added: Type.Array(Type.String()),
-  skipped: Type.Array(
-    strict({ line: Type.Integer(), name: nullable(Type.String()), reason: Type.String() }),
-  ),
+  skipped: Type.Array(strict({ line: Type.Integer(), name: nullable(Type.String()), reason: Type.String() })),
 });
 
 export function userRoutes(routes: Routes, context: ApiContext): void {
-  const { users, credentials } = context.registry.metadata.accounts;
-  const { passwords } = context.authority;
+  const { users } = context.registry.metadata.accounts;
+  const { passwords, credentials } = context.authority;
   const { reservedNames } = context.config.access;
 
   routes.declare('users', 'GET', '/users', {
@@ -75,7 +73,12 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
     answers: { 200: listOf(userSchema) },
     handle: async ({ query }) => {
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await users.list({ after: afterName(query), limit, q: query.q || undefined, state: query.state });
+      const page = await users.list({
+        after: afterName(query),
+        limit,
+        q: query.q || undefined,
+        state: query.state,
+      });
       return list(pageOf(page, showUser, (user) => user.name));
     },
   });
@@ -83,19 +86,38 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
   routes.declare('users', 'POST', '/users', {
     need: ['administrator'],
     summary: 'Adds a user, with the namespace of the same name unless a guest.',
-    description: 'Without a password the answer holds a one-time code with which the user sets one within 72 hours.',
+    description:
+      'Without a password the answer holds a one-time code with which the user sets one within 72 hours.',
     body: newUser,
-    answers: { 201: strict({ ...userSchema.properties, ...Type.Partial(strict(codeMembers)).properties, adopted: Type.Optional(Type.Integer()) }) },
+    answers: {
+      201: strict({
+        ...userSchema.properties,
+        ...Type.Partial(strict(codeMembers)).properties,
+        adopted: Type.Optional(Type.Integer()),
+      }),
+    },
     handle: async ({ body, origin, now }) => {
       const account = parseMember('/name', () => parseAccountName(body.name, reservedNames));
       const passwordHash = await hashOf(account, body.password);
       const { role = 'user', guest = false } = body;
       const { fullName: shownAs, email: address } = body;
-      const added = await users.add({ name: account, role, guest, fullName: shownAs, email: address, passwordHash, origin });
+      const added = await users.add({
+        name: account,
+        role,
+        guest,
+        fullName: shownAs,
+        email: address,
+        passwordHash,
+        origin,
+      });
       if (added.outcome === 'exists') {
-        throw new Problem('exists', `the name ${account} is taken: by a user, an organization, or one that was removed`);
+        throw new Problem(
+          'exists',
+          `the name ${account} is taken: by a user, an organization, or one that was removed`,
+        );
       }
-      const code = passwordHash === undefined ? await issueCode(credentials, { user: account, now, origin }) : undefined;
+      const code =
+        passwordHash === undefined ? await issueCode(credentials, { user: account, now, origin }) : undefined;
       return created(`/users/${account}`, showUser(added.user), {
         ...(code === undefined ? {} : { code: code.code, codeExpiresAt: timeText(code.expiresAt) }),
         ...(added.adopted === 0 ? {} : { adopted: added.adopted }),
@@ -124,7 +146,10 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
     current: ({ params }) => findShown(context, params.user),
     handle: async ({ params, body, rights, origin }) => {
       if ((body.role !== undefined || body.guest !== undefined) && rights.registryRole !== 'administrator') {
-        throw new Problem('denied', 'role and guest are for administrators to change; of oneself: fullName and email');
+        throw new Problem(
+          'denied',
+          'role and guest are for administrators to change; of oneself: fullName and email',
+        );
       }
       const updated = await users.update({ name: params.user, changes: body, origin });
       if (updated.outcome === 'unknown') throw notFound(`user ${params.user}`);
@@ -143,7 +168,7 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
       const file = parseHtpasswd(body, reservedNames);
       const skipped: SkippedLine[] = [...file.skipped];
       const added: string[] = [];
-      for (const { line, name: account, passwordHash } of file.users) {
+      for (const { line, name: account, hash: passwordHash } of file.entries) {
         const outcome = await users.add({ name: account, role: 'user', guest: false, passwordHash, origin });
         if (outcome.outcome === 'added') added.push(account);
         else skipped.push({ line, name: account, reason: `the name ${account} is taken` });
@@ -187,4 +212,3 @@ export function lastAdministrator(account: string): Problem {
     `${account} is the last administrator who is enabled: make somebody else one first`,
   );
 }
-

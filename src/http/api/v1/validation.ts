@@ -68,8 +68,12 @@ function faultsOfOne(finding: Finding, schema: TSchema, prefix: string): MemberF
 
 function sentenceOf({ keyword, message, params, schemaPath }: Finding, schema: TSchema): string {
   const node = nodeAt(schema, schemaPath);
-  if (keyword === 'enum') return `use one of: ${(params as { allowedValues: unknown[] }).allowedValues.join(', ')}`;
-  if ((keyword === 'pattern' || keyword === 'format' || keyword === 'anyOf') && typeof node.description === 'string')
+  if (keyword === 'enum')
+    return `use one of: ${(params as { allowedValues: unknown[] }).allowedValues.join(', ')}`;
+  if (
+    (keyword === 'pattern' || keyword === 'format' || keyword === 'anyOf') &&
+    typeof node.description === 'string'
+  )
     return `use ${node.description}`;
   return message;
 }
