@@ -95,6 +95,7 @@ function refuseCommand(command: Command, word: string): never {
 }
 
 function refuseLeftOver(command: Command): void {
+  if (command.registeredArguments.at(-1)?.variadic) return;
   const word = command.args[command.registeredArguments.length];
   if (word === undefined) return;
   const flags = command.options.map((option) => option.long ?? '');

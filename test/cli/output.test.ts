@@ -97,12 +97,14 @@ describe('texts', () => {
       ['2026-12-01T11:59:54.000Z', '6 seconds ago'],
       ['2026-12-01T09:00:00.000Z', '3 hours ago'],
       ['2026-11-30T11:00:00.000Z', '1 day ago'],
-      ['2027-02-28T12:00:00.000Z', 'in 2 months'],
+      ['2027-02-28T12:00:00.000Z', 'in 89 days'],
+      ['2027-05-01T12:00:00.000Z', 'in 5 months'],
       ['2026-12-15T12:00:00.000Z', 'in 14 days'],
       ['2026-12-01T12:00:00.400Z', 'in 0 seconds'],
       ['2024-11-01T12:00:00.000Z', '2 years ago'],
     ] as const;
     for (const [time, text] of table) assert.equal(distanceText(time, 'never', now), text);
+    assert.equal(distanceText('1970-01-01T00:00:00.000Z'), 'from the start');
     assert.equal(distanceText(null), 'never');
     assert.equal(distanceText(undefined, ''), '');
   });
@@ -271,16 +273,19 @@ test('a challenge is read with its realm and service', () => {
 });
 
 describe('an explanation', () => {
-  const base: Explanation = { role: null, actions: [], because: [], limitedBy: [], nearest: [] };
-  const team = { subject: 'team:acme/dev', object: 'acme/**', role: 'write' } as const;
+  const base: Explanation = { role: null, actions: [], because: [], limitedBy: [], missing: [] };
+  const team = { subject: 'team:acme/dev', object: 'acme/**', role: 'write', expiresAt: null } as const;
 
   test('says what is allowed, because of what, and the nearest way to the rest', () => {
     const found: Explanation = {
       ...base,
       role: 'read',
-      actions: ['pull', 'list'],
+      actions: ['pull'],
       because: [{ kind: 'visibility', role: 'read', visibility: 'internal' }],
-      nearest: [team],
+      missing: [
+        { action: 'push', needed: 'write', nearest: team },
+        { action: 'delete', needed: 'maintain', nearest: null },
+      ],
     };
     assert.deepEqual(explanationLines('dave', 'acme/web', found), [
       'dave may: pull, list        because acme/web is internal',
@@ -294,7 +299,7 @@ describe('an explanation', () => {
     const found: Explanation = {
       ...base,
       role: 'admin',
-      actions: ['pull', 'list', 'push', 'delete', 'manage'],
+      actions: ['pull', 'push', 'delete'],
       because: [
         { kind: 'owner', role: 'admin', namespace: 'acme' },
         { kind: 'grant', role: 'write', grant },
@@ -302,7 +307,7 @@ describe('an explanation', () => {
       limitedBy: [{ role: 'read', repositories: ['acme/web'] }],
     };
     assert.deepEqual(explanationLines('dave', 'acme/web', found), [
-      'dave may: pull, list, push, delete, manage  because dave owns acme',
+      'dave may: pull, list, push, delete  because dave owns acme',
       '                            and because of grant team:acme/dev write acme/** until 2027-03-31 23:59 UTC',
       '                            within the bounds of the token in use: read on acme/web',
     ]);
@@ -314,7 +319,7 @@ describe('questions', () => {
     const { context } = makeContext();
     await assert.rejects(confirm('Remove it?', {}, context), {
       code: 2,
-      message: 'Remove it? Nobody can be asked here: say --yes',
+      message: 'Remove it? There is no terminal to answer on: say --yes',
     });
     await confirm('Remove it?', { yes: true }, context);
   });

@@ -141,8 +141,8 @@ async function askWhatIsMeant(object: string, { api, options, context }: Call<Gr
     if (error instanceof CommandError && error.code === exitCodes.absent) return;
     throw error;
   }
-  const question = `${object} is the repository library/${object}, not the namespace; did you mean ${object}/**? `;
-  await confirm(`${question}Grant it on the repository ${object} all the same?`, options, context);
+  const question = `${object} alone is the one repository of that name; did you mean ${object}/**?`;
+  await confirm(`${question} Grant it on the one repository all the same?`, options, context);
 }
 
 async function revoke({ api, args, options, context }: Call<unknown>): Promise<void> {

@@ -1,5 +1,4 @@
 // `berth access explain`: what somebody may do with a repository, because of what, and what would be needed for the rest.
-import { includesRole } from '../../auth/roles.ts';
 import { namespaceOf, parseRepositoryName } from '../../oci/name.ts';
 import type { Role } from '../../storage/account-store.ts';
 import { printJson } from '../output/print.ts';
@@ -11,7 +10,7 @@ interface ExplainedGrant {
   readonly subject: string;
   readonly object: string;
   readonly role: Role;
-  readonly expiresAt?: string | null;
+  readonly expiresAt: string | null;
 }
 
 interface Reason {
@@ -22,25 +21,24 @@ interface Reason {
   readonly grant?: ExplainedGrant;
 }
 
+type Action = 'pull' | 'push' | 'delete';
+
 export interface Explanation {
   readonly role: Role | null;
-  readonly actions: readonly string[];
+  readonly actions: readonly Action[];
   readonly because: readonly Reason[];
   /** Bounds of the credential that was used to ask about oneself. */
   readonly limitedBy: readonly {
     readonly role: Role | null;
     readonly repositories: readonly string[] | null;
   }[];
-  /** Grants to others that would give more, the lowest roles first. */
-  readonly nearest: readonly ExplainedGrant[];
+  readonly missing: readonly {
+    readonly action: Action;
+    readonly needed: Role;
+    /** A grant to others that would do. */
+    readonly nearest: ExplainedGrant | null;
+  }[];
 }
-
-/** What each role adds. */
-const actionsOf = [
-  ['read', ['pull', 'list']],
-  ['write', ['push']],
-  ['maintain', ['delete']],
-] as const satisfies readonly (readonly [Role, readonly string[]])[];
 
 const columnWidth = 28;
 
@@ -58,23 +56,25 @@ export function explanationLines(subject: string, repository: string, found: Exp
   const lines: string[] = [];
   const [strongest, ...others] = found.because.map((reason) => reasonText(subject, repository, reason));
   if (found.actions.length > 0) {
-    const may = `${subject} may: ${found.actions.join(', ')}`;
+    const may = `${subject} may: ${found.actions.flatMap(wordsFor).join(', ')}`;
     lines.push(strongest === undefined ? may : `${pad(may)}because ${strongest}`);
     for (const other of others) lines.push(`${pad('')}and because ${other}`);
   }
   for (const bounds of found.limitedBy) {
     lines.push(`${pad('')}within the bounds of the token in use: ${reachText(bounds, subject)}`);
   }
-  for (const [needed, actions] of actionsOf) {
-    if (includesRole(found.role ?? undefined, needed)) continue;
-    const nearest = found.nearest.find(({ role }) => includesRole(role, needed));
+  for (const { action, needed, nearest } of found.missing) {
     const way =
-      nearest === undefined
+      nearest === null
         ? `to allow it: berth access grant ${subject} ${needed} ${repository}`
         : nearestText(subject, nearest);
-    lines.push(`${pad(`${subject} may not: ${actions.join(', ')}`)}${way}`);
+    lines.push(`${pad(`${subject} may not: ${wordsFor(action).join(', ')}`)}${way}`);
   }
   return lines;
+}
+
+function wordsFor(action: Action): readonly string[] {
+  return action === 'pull' ? ['pull', 'list'] : [action];
 }
 
 function pad(text: string): string {
@@ -97,7 +97,7 @@ function reasonText(subject: string, repository: string, reason: Reason): string
 }
 
 function grantText({ subject, role, object, expiresAt }: ExplainedGrant): string {
-  return `${subject} ${role} ${object}${expiresAt == null ? '' : ` until ${momentText(expiresAt)}`}`;
+  return `${subject} ${role} ${object}${expiresAt === null ? '' : ` until ${momentText(expiresAt)}`}`;
 }
 
 function nearestText(subject: string, grant: ExplainedGrant): string {

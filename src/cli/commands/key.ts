@@ -1,5 +1,6 @@
 // `berth key`: the keys that sign the tokens of /token.
 import type { Command } from 'commander';
+import type { Page } from '../client/api.ts';
 import type { CommandContext } from '../context.ts';
 import { printJson, printList } from '../output/print.ts';
 import { distanceText } from '../output/text.ts';
@@ -19,7 +20,7 @@ export function addKey(program: Command, context: CommandContext): void {
     examples: ['key list', 'key list --no-trunc'],
     prints: 'list',
     run: async ({ api, options, context: surroundings }) => {
-      const keys = await api.list<Key>('keys');
+      const { items: keys } = await api.get<Page<Key>>('keys');
       const short = surroundings.stdout.isTTY === true && options.trunc !== false;
       const columns = [
         { head: 'KEY', text: ({ kid }: Key) => (short ? kid.slice(0, 12) : kid) },

@@ -25,7 +25,7 @@ export async function confirm(
 ): Promise<void> {
   if (yes) return;
   if (!isTerminal(context)) {
-    const message = `${question} Nobody can be asked here: say --yes`;
+    const message = `${question} There is no terminal to answer on: say --yes`;
     throw new CommandError(exitCodes.wrongUsage, message);
   }
   const answer = await askLine(`${question} [y/N] `, context);

@@ -1,12 +1,13 @@
 // Texts for people: times as distances from now, counts, and what must not steer a terminal.
 
+/** A unit, its seconds, and from how many seconds on it is used: 89 days say more than 2 months. */
 const units = [
-  ['year', 365 * 86_400],
-  ['month', 30 * 86_400],
-  ['day', 86_400],
-  ['hour', 3600],
-  ['minute', 60],
-  ['second', 1],
+  ['year', 365 * 86_400, 730 * 86_400],
+  ['month', 30 * 86_400, 100 * 86_400],
+  ['day', 86_400, 86_400],
+  ['hour', 3600, 3600],
+  ['minute', 60, 60],
+  ['second', 1, 0],
 ] as const;
 
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' });
@@ -18,8 +19,11 @@ export function distanceText(
   now: number = Date.now(),
 ): string {
   if (time === null || time === undefined) return absent;
-  const seconds = Math.round((Date.parse(time) - now) / 1000);
-  const [unit, length] = units.find(([, one]) => Math.abs(seconds) >= one) ?? (['second', 1] as const);
+  const moment = Date.parse(time);
+  // What Berth brings along has no time of its making.
+  if (moment === 0) return 'from the start';
+  const seconds = Math.round((moment - now) / 1000);
+  const [unit, length] = units.find(([, , from]) => Math.abs(seconds) >= from) ?? units[5];
   return relative.format(Math.trunc(seconds / length), unit);
 }
 
