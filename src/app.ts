@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { managementApi } from './http/api/v1/api.ts';
 import type { ApiContext } from './http/api/v1/context.ts';
 import { needGuard } from './http/api/v1/needs-guard.ts';
+import { isManagement, sendProblem } from './http/api/v1/problem.ts';
 import { createServer, refuseConnection, type TlsMaterial } from './http/connections.ts';
 import { asOciError, errorBody, replyNotFound, replyWithError } from './http/errors.ts';
 import { guard } from './http/guard.ts';
@@ -40,7 +41,8 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
     clientErrorHandler: refuseConnection,
     rewriteUrl: (request) => escapeRepositoryPath(request.url ?? '/'),
     routerOptions: { maxParamLength: longestParameter },
-    frameworkErrors: (error, _request, reply) => {
+    frameworkErrors: (error, request, reply) => {
+      if (isManagement(request)) return sendProblem(error, request, reply);
       const oci = asOciError(error);
       reply.raw
         .writeHead(oci.status, {

@@ -107,6 +107,8 @@ function upkeep(
       if (mode === 'token') await tokens.load();
       flushing.start();
       caring.start();
+      // A registry that never runs for long is cared for, too.
+      caring.runOnce();
     },
     stop: async () => {
       stopping = true;
@@ -138,11 +140,14 @@ class Repeated {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => {
-      this.#running ??= this.#work().finally(() => {
-        this.#running = undefined;
-      });
-    }, this.#seconds * 1000).unref();
+    this.#timer ??= setInterval(() => this.runOnce(), this.#seconds * 1000).unref();
+  }
+
+  /** Now, unless it is being done. */
+  runOnce(): void {
+    this.#running ??= this.#work().finally(() => {
+      this.#running = undefined;
+    });
   }
 
   /** Waits for what is running. */

@@ -61,8 +61,8 @@ export class Policy {
    * that it came with.
    */
   async rightsOf(principal: Principal): Promise<Rights | undefined> {
-    const cache = await this.#current();
     if (principal.kind === 'local') return this.#rights({ kind: 'local', name: principal.name }, []);
+    const cache = await this.#current();
     if (principal.kind === 'anonymous') {
       const holder: Holder = principal.everything
         ? { kind: 'everything', name: principal.name }

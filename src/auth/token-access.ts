@@ -143,7 +143,8 @@ async function decide(
       return isNobody(principal) && principal.scopes === undefined ? unauthenticated : allowed;
     case 'catalog':
       if (!isNobody(principal) || principal.scopes?.catalog === true) return allowed;
-      return refuseNobody(principal);
+      // A fresh token for nobody would do, where one was sent.
+      return principal.scopes === undefined ? unauthenticated : insufficientScope;
     case 'search':
       // Whoever asks without credentials is told there is no search, so that podman goes on to the catalog, with them.
       if (!isNobody(principal)) return allowed;
@@ -172,7 +173,7 @@ async function decideOn({ policy, clock }: TokenAccessOptions, question: Questio
     const scopes = scopesOf(principal);
     return scopes === undefined || carries(scopes, repository, action) ? allowed : insufficientScope;
   }
-  if (isNobody(principal)) return refuseNobody(principal);
+  if (isNobody(principal)) return unauthenticated;
   if (role === undefined)
     return { outcome: 'hidden', reason: hiddenSentence(rights, action, repository, now) };
   return { outcome: 'denied', reason: deniedSentence(rights, action, repository, now) };
@@ -192,8 +193,4 @@ function carries(scopes: TokenScopes, repository: RepositoryName, action: Reposi
 
 function isNobody(principal: Principal): principal is AnonymousPrincipal {
   return principal.kind === 'anonymous' && !principal.everything;
-}
-
-function refuseNobody({ scopes }: AnonymousPrincipal): Decision {
-  return scopes === undefined ? unauthenticated : insufficientScope;
 }

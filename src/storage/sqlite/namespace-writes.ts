@@ -13,7 +13,7 @@ export const sql = {
   liveRepositories: `SELECT count(*) FROM repository WHERE namespace_id = ? AND state = 'live'`,
   updateNamespace: 'UPDATE namespace SET default_visibility = ?, description = ? WHERE id = ?',
   setDefaultVisibility: `INSERT INTO instance (key, value) VALUES ('default_visibility', ?)
-    ON CONFLICT DO UPDATE SET value = excluded.value`,
+    ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value`,
   retireNamespace: 'UPDATE namespace SET removed_at = ? WHERE id = ?',
   dropUploadsInside: `DELETE FROM upload WHERE repository_id IN
     (SELECT id FROM repository WHERE namespace_id = ? AND state <> 'deleted')`,

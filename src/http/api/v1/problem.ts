@@ -2,6 +2,7 @@
 // error becomes a reply.
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { InvalidNameError } from '../../../auth/account-name.ts';
 import { PasswordQueueFullError } from '../../../auth/password-hashes.ts';
 import { InvalidPasswordError } from '../../../auth/password-rules.ts';
@@ -28,6 +29,16 @@ export const statusOfProblem = {
 } as const;
 
 export type ProblemCode = keyof typeof statusOfProblem;
+
+export const problemSchema = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String({ description: 'What to do, for people; it may change.' }),
+  code: Type.Enum(Object.keys(statusOfProblem) as ProblemCode[], { description: 'Stable, for programs.' }),
+  requestId: Type.String(),
+  errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }))),
+});
 
 /** What is wrong with one member of a request. `pointer` is a JSON pointer into the body, or `/query/limit`, `/params/user`. */
 export interface MemberFault {
@@ -158,4 +169,21 @@ export async function replyWithProblem(
     .header('x-request-id', request.id)
     .header('content-type', 'application/problem+json; charset=utf-8')
     .send(problemBody(problem, request.id));
+}
+
+/** Whether a request is for the management API, for errors that come before it is routed. */
+export function isManagement({ raw }: FastifyRequest): boolean {
+  return raw.url?.startsWith('/api/v1/') === true;
+}
+
+/** Answers an error that comes before a request is routed: a path that cannot be decoded. */
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = asProblem(error);
+  reply.raw
+    .writeHead(problem.status, {
+      'content-type': 'application/problem+json; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    })
+    .end(problemBody(problem, request.id));
 }

@@ -11,7 +11,7 @@ import type { ApiContext } from './context.ts';
 import { checkPreconditions, entityTagOf, isKnown } from './entity-tags.ts';
 import type { Need } from './need.ts';
 import { type ListPage, writeCursor } from './pages.ts';
-import { Problem } from './problem.ts';
+import { Problem, problemSchema } from './problem.ts';
 import { dryRun, strict } from './schemas.ts';
 import { Turns } from './turns.ts';
 
@@ -285,7 +285,14 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
     querystring: withDryRun(query ?? strict({}), endpoint),
     ...(body === undefined ? {} : { body }),
     ...(endpoint.textBody === true ? { consumes: ['text/plain'] } : {}),
-    response: { ...(endpoint.plan === undefined ? {} : { 200: plan }), ...answers },
+    response: {
+      ...(endpoint.plan === undefined ? {} : { 200: plan }),
+      ...answers,
+      default: {
+        description: 'A refusal.',
+        content: { 'application/problem+json': { schema: problemSchema } },
+      },
+    },
   };
 }
 

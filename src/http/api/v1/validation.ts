@@ -23,12 +23,25 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
   const validator = Compile(schema);
   const prefix = httpPart === 'body' ? '' : `/${httpPart === 'querystring' ? 'query' : httpPart}`;
   return (value: unknown) => {
-    const converted = httpPart === 'body' ? value : validator.Convert(value);
+    const converted = httpPart === 'body' ? value : readTexts(schema, value);
     if (validator.Check(converted)) return { value: converted };
     const faults = faultsOf(validator.Errors(converted), schema, prefix);
     return { error: new Problem('invalid', summaryOf(faults), { errors: faults.slice(0, mostFaults) }) };
   };
 };
+
+// Only what is plainly meant becomes a number or a boolean; all else stays text, and is found fault with.
+function readTexts(schema: TSchema, value: unknown): unknown {
+  const properties = (schema as { properties?: Record<string, { type?: unknown }> }).properties ?? {};
+  const read = Object.entries(value as Record<string, unknown>).map(([name, text]) => {
+    const type = Object.hasOwn(properties, name) ? properties[name]?.type : undefined;
+    if (type === 'integer' && typeof text === 'string' && /^-?\d{1,15}$/.test(text))
+      return [name, Number(text)];
+    if (type === 'boolean' && (text === 'true' || text === 'false')) return [name, text === 'true'];
+    return [name, text];
+  });
+  return Object.fromEntries(read);
+}
 
 function summaryOf(faults: readonly MemberFault[]): string {
   const [first] = faults;
