@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { registryRoles } from '../../storage/account-store.ts';
-import { path } from '../client/api.ts';
+import { type Api, path } from '../client/api.ts';
 import type { User } from '../client/shapes.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
@@ -148,13 +148,23 @@ async function add({ api, args: [name = ''], options, context }: Call<UserOption
   if (options.json) printJson(added, context);
   else if (options.quiet) stdout.write(`${added.code ?? added.name}\n`);
   else {
-    stdout.write(`user ${name} added${added.guest ? ', a guest' : `; namespace ${name}/ is theirs`}\n`);
+    stdout.write(`user ${name} added${await namespaceText(api, added)}\n`);
     if (added.code !== undefined) {
       stdout.write(
         `one-time code, good for 72 hours (berth user passwd ${name} --code asks for it):\n${added.code}\n`,
       );
     }
   }
+}
+
+async function namespaceText(api: Api, { name, guest }: User): Promise<string> {
+  if (guest) return ', a guest';
+  // access.personalNamespaces may be off: the decision itself tells.
+  const { role } = await api.get<{ role: string | null }>('access', {
+    subject: name,
+    repository: `${name}/any`,
+  });
+  return role === 'admin' ? `; namespace ${name}/ is theirs` : '';
 }
 
 async function list({ api, options, context }: Call<{ search?: string; state?: string }>): Promise<void> {

@@ -24,7 +24,7 @@ export function distanceText(
   if (moment === 0) return 'from the start';
   const seconds = Math.round((moment - now) / 1000);
   const [unit, length] = units.find(([, , from]) => Math.abs(seconds) >= from) ?? units[5];
-  return relative.format(Math.trunc(seconds / length), unit);
+  return relative.format(Math.round(seconds / length), unit);
 }
 
 /** "2027-03-31 23:59 UTC" */
