@@ -53,7 +53,8 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   }
 }
 
-function buildProgram(context: CommandContext): Command {
+/** Every command there is, ready to parse a command line. */
+export function buildProgram(context: CommandContext): Command {
   const program = new Command('berth')
     .description('A private container registry: one process, one folder.')
     .version(version, '-V, --version', 'print the version')

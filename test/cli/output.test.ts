@@ -113,6 +113,7 @@ describe('texts', () => {
     assert.equal(countText(1, 'repository'), '1 repository');
     assert.equal(countText(2114, 'repository'), '2,114 repositories');
     assert.equal(countText(0, 'token'), '0 tokens');
+    assert.equal(countText(2, 'day'), '2 days');
     assert.equal(listText(['a']), 'a');
     assert.equal(listText(['a', 'b', 'c']), 'a, b and c');
     assert.equal(escapeControls('a\nb\u009b1m'), 'a\\u000ab\\u009b1m');

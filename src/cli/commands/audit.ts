@@ -115,11 +115,12 @@ async function follow(
   api: Api,
   query: Query,
   options: AuditOptions & { readonly json?: boolean; readonly trunc?: boolean },
-  { stdout }: CommandContext,
+  { stdout, stderr }: CommandContext,
 ): Promise<never> {
   const short = stdout.isTTY === true && options.trunc !== false;
   const [newest] = await api.list<AuditEvent>('audit', query, 1);
   let last = newest?.id ?? 0;
+  stderr.write('following; Ctrl-C ends it\n');
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, followMilliseconds));
     for (const event of (await listSince(api, query, last)).reverse()) {

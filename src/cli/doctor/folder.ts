@@ -30,14 +30,15 @@ function checkOwner(folder: string): Finding {
     const text = `the folder belongs to user ${uid} and berth.db in it to user ${database.uid}: chown -R ${uid} ${folder}`;
     return { state: 'fail', check, text };
   }
-  const others = database === undefined ? mode & 0o007 : database.mode & 0o007;
-  return others === 0
-    ? { state: 'ok', check, text: `${folder} belongs to user ${uid}, and nobody else reads the database` }
-    : {
+  // Who may not enter the folder reads nothing in it, whatever the file says.
+  const open = (mode & 0o001) !== 0 && database !== undefined && (database.mode & 0o004) !== 0;
+  return open
+    ? {
         state: 'fail',
         check,
         text: `everybody on this machine may read the database: chmod -R o-rwx ${folder}`,
-      };
+      }
+    : { state: 'ok', check, text: `${folder} belongs to user ${uid}, and nobody else reads the database` };
 }
 
 async function checkSocket(config: Config, context: CommandContext): Promise<Finding> {

@@ -34,11 +34,9 @@ export function momentText(time: string): string {
 
 /** "1 token", "3 tokens", "2 repositories" */
 export function countText(count: number, noun: string): string {
-  const plural = noun.endsWith('y')
+  const plural = /[^aeiou]y$/.test(noun)
     ? `${noun.slice(0, -1)}ies`
-    : noun.endsWith('s')
-      ? `${noun}es`
-      : `${noun}s`;
+    : `${noun}${/s$/.test(noun) ? 'es' : 's'}`;
   return `${count.toLocaleString('en')} ${count === 1 ? noun : plural}`;
 }
 
