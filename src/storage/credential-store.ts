@@ -57,6 +57,16 @@ export interface CredentialStore {
       readonly limit: number;
     },
   ): Promise<Page<Credential>>;
+  /**
+   * Tokens of users and robots that are enabled which end from `now` to `expiresBefore`, soonest first, and those that nobody
+   * used since `unusedSince`, the longest unused first; at most `limit` of each. Unix seconds; undefined: not asked for.
+   */
+  listNotable(options: {
+    readonly now: number;
+    readonly expiresBefore: number;
+    readonly unusedSince: number | undefined;
+    readonly limit: number;
+  }): Promise<{ readonly expiring: readonly Credential[]; readonly unused: readonly Credential[] }>;
   /** Only one of `subject` and of these kinds. False: there is none. What was obtained with it ends too. */
   remove(options: {
     readonly subject: string;
