@@ -31,12 +31,11 @@ RUN ln -s ../lib/berth/src/main.ts /usr/local/bin/berth \
  && chown 10001:0 /var/lib/berth \
  && chmod 0770 /var/lib/berth
 
-# `open` lets everybody who reaches the port push and delete; there is no sign-in yet.
+# The port is there to be published: nobody gets in without signing in, whatever address is set later.
 ENV NODE_ENV=production \
     BERTH_DATA=/var/lib/berth \
     BERTH_HTTP_ADDRESS=0.0.0.0 \
-    BERTH_ACCESS_MODE=open \
-    BERTH_ACCESS_OPEN_ON_NETWORK=true
+    BERTH_ACCESS_MODE=token
 
 USER 10001:0
 WORKDIR /

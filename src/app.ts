@@ -3,8 +3,11 @@ import { randomBytes } from 'node:crypto';
 import type { Server } from 'node:http';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { managementApi } from './http/api/v1/api.ts';
+import type { ApiContext } from './http/api/v1/context.ts';
+import { needGuard } from './http/api/v1/needs-guard.ts';
+import { isManagement, sendProblem } from './http/api/v1/problem.ts';
 import { createServer, refuseConnection, type TlsMaterial } from './http/connections.ts';
-import type { HttpContext } from './http/context.ts';
 import { asOciError, errorBody, replyNotFound, replyWithError } from './http/errors.ts';
 import { guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
@@ -13,6 +16,7 @@ import { observe } from './http/observe.ts';
 import { escapeRepositoryPath } from './http/repository-path.ts';
 import { searchRoutes } from './http/search.ts';
 import { startPageRoutes } from './http/start-page.ts';
+import { tokenRoutes } from './http/token.ts';
 import { baseRoutes } from './http/v2/base.ts';
 import { blobRoutes } from './http/v2/blobs.ts';
 import { listRoutes } from './http/v2/lists.ts';
@@ -26,10 +30,18 @@ const longestParameter = 8192;
 export interface App {
   readonly fastify: FastifyInstance;
   readonly metrics: Metrics;
+  /** Every route that it has once it is ready. */
+  readonly routes: readonly DeclaredRoute[];
+}
+
+/** A method of a path, with its parameters as `:name`. */
+export interface DeclaredRoute {
+  readonly method: string;
+  readonly url: string;
 }
 
 /** The application over its context, not yet listening. `tls` makes it speak HTTPS. */
-export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | undefined): App {
+export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | undefined): App {
   const { config } = context;
   const metrics = createMetrics(context.registry);
   const app = Fastify({
@@ -37,7 +49,8 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     clientErrorHandler: refuseConnection,
     rewriteUrl: (request) => escapeRepositoryPath(request.url ?? '/'),
     routerOptions: { maxParamLength: longestParameter },
-    frameworkErrors: (error, _request, reply) => {
+    frameworkErrors: (error, request, reply) => {
+      if (isManagement(request)) return sendProblem(error, request, reply);
       const oci = asOciError(error);
       reply.raw
         .writeHead(oci.status, {
@@ -54,6 +67,10 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     forceCloseConnections: 'idle',
   });
 
+  const routes: DeclaredRoute[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) routes.push({ method: one, url });
+  });
   app.setErrorHandler(replyWithError);
   app.addHook('onRequest', (_request, reply, done) => {
     reply
@@ -64,13 +81,14 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
     done();
   });
   observe(app, log, metrics, config.log.requests);
-  guard(app, context.access);
+  guard(app, { ...context, decideNeed: needGuard(context) });
   passBodiesOn(app);
   app.setNotFoundHandler({}, replyNotFound);
 
   healthRoutes(app, context);
   if (config.metrics.address === undefined) metricsRoutes(app, metrics);
   startPageRoutes(app, context);
+  tokenRoutes(app, context);
   searchRoutes(app, context);
   baseRoutes(app);
   listRoutes(app, context);
@@ -78,7 +96,8 @@ export function buildApp(context: HttpContext, log: Logger, tls: TlsMaterial | u
   blobRoutes(app, context);
   uploadRoutes(app, context);
   referrerRoutes(app, context);
-  return { fastify: app, metrics };
+  managementApi(app, context);
+  return { fastify: app, metrics, routes };
 }
 
 // Bodies reach the handlers as streams, whatever their media type: a blob is never held in memory.

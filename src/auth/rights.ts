@@ -178,6 +178,11 @@ export class Rights {
     return this.#patternsWith('write', now);
   }
 
+  /** Patterns on which it may give roles. */
+  adminPatterns(now: number): readonly string[] {
+    return this.#patternsWith('admin', now);
+  }
+
   /** Patterns on which it has at least `needed`, by name; not those that another one of them contains. */
   #patternsWith(needed: Role, now: number): readonly string[] {
     if (!includesRole(this.#limitRole('admin'), needed)) return [];

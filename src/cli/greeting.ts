@@ -1,7 +1,8 @@
 // The lines a server prints when it is up: what runs where, for whom, and what to try first.
 import { readdir, statfs } from 'node:fs/promises';
-import { accessMode, isLoopback } from '../config/access-mode.ts';
+import { isLoopback } from '../config/access-mode.ts';
 import type { Config } from '../config/config.ts';
+import type { FirstPassword } from './first-administrator.ts';
 import { sizeText } from './size-text.ts';
 
 export interface Greeting {
@@ -10,6 +11,9 @@ export interface Greeting {
   readonly sqliteVersion: string;
   readonly url: string;
   readonly port: number;
+  readonly mode: 'open' | 'token';
+  /** How the user admin signs in, until it changes its first password. */
+  readonly firstPassword: FirstPassword | undefined;
   /** Whether the data folder was there, with something in it, before the start. */
   readonly isNew: boolean;
   /** Whether somebody reads along who could try something. */
@@ -21,20 +25,19 @@ export interface Greeting {
 
 /** The lines; the first one is the same in every log format, and programs read it. */
 export async function greetingLines(greeting: Greeting): Promise<readonly string[]> {
-  const { config, version, url, port, onTerminal, notes } = greeting;
-  const mode = accessMode(config);
+  const { config, version, url, port, mode, onTerminal, notes } = greeting;
   const lines = [
     `Berth ${version} listening on ${url} data ${config.data} access ${mode}`,
     line('data', await dataText(greeting)),
-    line('access', accessText(config)),
+    line('access', mode === 'open' ? openText(config) : tokenText(greeting)),
+    ...adminLines(greeting),
   ];
   if (config.storage.readOnly)
     lines.push(line('storage', 'read-only: pulls are served, every change is refused'));
   for (const note of notes) lines.push(line('note', note));
-  if (config.access.openOnNetwork && config.http.tls === undefined && !isLoopback(config.http.address)) {
-    lines.push(line('warning', 'no sign-in and no TLS: keep it in a network where everybody is trusted'));
-  }
-  if (onTerminal) lines.push(...trialLines(config, port, greeting.portByFlag));
+  const warning = mode === 'open' ? openWarning(config) : tokenWarning(config);
+  if (warning !== undefined) lines.push(line('warning', warning));
+  if (onTerminal) lines.push(...trialLines(greeting, port));
   return lines;
 }
 
@@ -57,16 +60,46 @@ async function dataText({ config, isNew, sqliteVersion }: Greeting): Promise<str
   return `${isNew ? 'new' : 'found'}; ${sizeText(bavail * bsize)} free (${programs})`;
 }
 
-function accessText({ access }: Config): string {
+function openText({ access }: Config): string {
   return access.openOnNetwork
     ? 'open: anyone who reaches this address may push, pull and delete'
     : 'open: anyone on this machine may push and pull; everybody else is refused';
 }
 
-function trialLines({ http }: Config, port: number, portByFlag: boolean): string[] {
+function tokenText({ config, isNew }: Greeting): string {
+  const nothingIsPublic = isNew && config.access.defaultVisibility !== 'public';
+  return `token: sign in to push${nothingIsPublic ? '; nothing is public' : ', and to pull what is not public'}`;
+}
+
+function adminLines({ firstPassword }: Greeting): string[] {
+  if (firstPassword === undefined) return [];
+  const text =
+    firstPassword === 'setting'
+      ? 'user "admin", with the password of access.adminPassword'
+      : `user "admin", first password in ${firstPassword.file}`;
+  return [line('admin', text)];
+}
+
+function openWarning({ access, http }: Config): string | undefined {
+  if (!access.openOnNetwork || http.tls !== undefined || isLoopback(http.address)) return undefined;
+  return 'no sign-in and no TLS: keep it in a network where everybody is trusted';
+}
+
+function tokenWarning({ http }: Config): string | undefined {
+  if (http.tls !== undefined || http.trustedProxies.length > 0 || isLoopback(http.address)) return undefined;
+  return (
+    'no TLS: passwords cross the network in the clear. http.tls.certificate and http.tls.key, or a proxy with ' +
+    'http.publicUrl'
+  );
+}
+
+function trialLines({ config: { http }, mode, portByFlag }: Greeting, port: number): string[] {
   const registry = `localhost:${port}`;
-  const push = `podman push${http.tls === undefined ? ' --tls-verify=false' : ''} alpine ${registry}/alpine`;
-  const lines = [line('try', push)];
+  const insecure = http.tls === undefined ? ' --tls-verify=false' : '';
+  const lines =
+    mode === 'open'
+      ? [line('try', `podman push${insecure} alpine ${registry}/alpine`)]
+      : [line('try', `podman login${insecure} ${registry}`)];
   if (http.tls === undefined) {
     const setup = `npx berth setup podman${portByFlag ? ` --registry ${registry}` : ''} --write`;
     lines.push(line('or', `${setup}        once, then no flag is needed`));

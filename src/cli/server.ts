@@ -1,32 +1,34 @@
 // A running registry: locks the data folder, opens the stores, listens, and takes all of it down again in order.
-import { mkdir, readFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import Fastify from 'fastify';
+import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { buildApp } from '../app.ts';
-import { openAccess } from '../auth/open-access.ts';
+import { buildApp, type DeclaredRoute } from '../app.ts';
+import { type Authority, createAuthority } from '../auth/authority.ts';
+import { accessMode } from '../config/access-mode.ts';
 import type { Config } from '../config/config.ts';
+import type { SettingInForce } from '../config/in-force.ts';
+import type { ApiContext } from '../http/api/v1/context.ts';
 import { replaceCertificate, type TlsMaterial } from '../http/connections.ts';
-import type { Metrics } from '../http/metrics.ts';
 import { TransferWatch } from '../http/transfer-watch.ts';
-import { createRegistry, type Registry, type RegistrySettings } from '../registry/registry.ts';
+import type { Registry } from '../registry/registry.ts';
 import { type Clock, systemClock } from '../storage/clock.ts';
-import { ballastFile } from '../storage/disk/ballast.ts';
-import { openDiskStore } from '../storage/disk/disk-store.ts';
-import { lockFolder } from '../storage/sqlite/lock.ts';
-import { openSqliteStore } from '../storage/sqlite/sqlite-store.ts';
+import { ensureFirstAdministrator, type FirstPassword, forgetFirstPassword } from './first-administrator.ts';
+import { openListeners, type Place } from './listeners.ts';
+import { openRegistry, settingsOf } from './open-registry.ts';
+import { writeServerFile } from './server-file.ts';
 
-export interface RunningServer {
-  /** Where it listens, as a client on this machine types it. */
-  readonly url: string;
-  readonly address: string;
-  readonly port: number;
+export interface RunningServer extends Place {
+  /** What `access.mode` came to. */
+  readonly mode: 'open' | 'token';
+  /** How the user admin signs in, until it changes its first password. */
+  readonly firstPassword: FirstPassword | undefined;
   /** The rules and stores behind the server. */
   readonly registry: Registry;
+  readonly authority: Authority;
+  /** Every route that it serves: tests hold each of them to the rules of access. */
+  readonly routes: readonly DeclaredRoute[];
   /** Resolves with the reason when the server must not go on (the medium failed); the caller closes it and exits. */
   readonly fatal: Promise<Error>;
-  /** Reads the TLS files again; open connections stay. Throws when they are unusable, and the old ones stay in use. */
+  /** Takes over what a running server can, the TLS files too; open connections stay. Throws when those are unusable, and the old ones stay in use. */
   reload(config: Config): Promise<void>;
   /** Stops: not ready at once, requests in flight finish (limits.shutdown at most), everything is written and released. */
   close(): Promise<void>;
@@ -36,122 +38,117 @@ export interface ServerOptions {
   readonly config: Config;
   readonly log: Logger;
   readonly version: string;
+  /** 'socket': on the management socket alone, for a command that is alone with the data folder. */
+  readonly listen?: 'everywhere' | 'socket';
+  /** Where a socket goes whose path in the data folder would be too long: the user's folder for such things. */
+  readonly runtimeFolder?: string | undefined;
+  /** The configuration in force, for people; without it the API shows none. */
+  readonly settings?: () => readonly SettingInForce[];
   /** For tests: the two clocks. */
   readonly clock?: Clock;
 }
 
+type Undo = (() => Promise<void> | void)[];
+
 /**
- * Starts a registry. Throws FolderInUseError, DamagedDatabaseError and the like from the stores, or the system's error when
- * the address cannot be bound; nothing is left open then.
+ * Starts a registry. Throws FolderInUseError, DamagedDatabaseError and the like from the stores, SocketTakenError, or the system's
+ * error when the address cannot be bound; nothing is left open then.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { config, log } = options;
-  const opened: (() => Promise<void> | void)[] = [];
-  const closeAll = async () => {
-    for (const close of opened.reverse().splice(0)) await close();
+  const opened: Undo = [];
+  const close = async () => {
+    for (const undo of opened.reverse().splice(0)) await undo();
   };
   try {
-    const tls = await readTls(config);
-    const { registry, fatal } = await openRegistry(options, opened);
-    let draining = false;
-    const transfers = new TransferWatch(config.limits.slowestTransfer);
-    opened.push(() => transfers.close());
-    const access = openAccess({ openOnNetwork: config.access.openOnNetwork });
-    const context = {
-      config,
-      version: options.version,
-      access,
-      registry,
-      transfers,
-      draining: () => draining,
-    };
-    const { fastify, metrics } = buildApp(context, log, tls);
-    opened.push(async () => {
-      draining = true;
-      const { server } = fastify;
-      // A connection that was busy at first is idle once its answer is out, and would be kept alive.
-      const closeIdle = setInterval(() => server.closeIdleConnections(), 50);
-      const force = setTimeout(() => server.closeAllConnections(), config.limits.shutdown * 1000);
-      await fastify.close();
-      clearInterval(closeIdle);
-      clearTimeout(force);
-    });
-    await fastify.listen({ host: config.http.address, port: config.http.port });
-    if (config.metrics.address !== undefined)
-      opened.push(await listenForMetrics(metrics, config.metrics.address));
-    registry.sweep.start();
-    const { address, port } = fastify.server.address() as AddressInfo;
-    return {
-      url: `${tls === undefined ? 'http' : 'https'}://${address.includes(':') ? `[${address}]` : address}:${port}`,
-      address,
-      port,
-      registry,
-      fatal,
-      reload: async (changed) => {
-        const renewed = await readTls(changed);
-        if (renewed !== undefined) replaceCertificate(fastify.server, renewed);
-        registry.writes.reload(settingsOf(changed));
-      },
-      close: closeAll,
-    };
+    return { ...(await start(options, opened)), close };
   } catch (error) {
-    await closeAll();
+    await close();
     throw error;
   }
 }
 
-// Opens the folder and puts the registry together; what has to be undone is pushed to `opened` as it is done.
-async function openRegistry(
-  { config, log, clock = systemClock }: ServerOptions,
-  opened: (() => Promise<void> | void)[],
-): Promise<{ registry: Registry; fatal: Promise<Error> }> {
-  const fatal = Promise.withResolvers<Error>();
-  let registry: Registry | undefined;
-  await mkdir(config.data, { recursive: true, mode: 0o700 });
-  const lock = lockFolder(config.data);
-  opened.push(() => lock.release());
-  const onFatal = (error: Error) => {
-    registry?.writes.fail();
-    fatal.resolve(error);
+async function start(options: ServerOptions, opened: Undo): Promise<Omit<RunningServer, 'close'>> {
+  const { config, log, version, clock = systemClock } = options;
+  const onSocketAlone = options.listen === 'socket';
+  const tls = onSocketAlone ? undefined : await readTls(config);
+  const { registry, fatal } = await openRegistry({ config, log, clock }, opened);
+  const { authority, firstPassword } = await openIdentity({ config, log, clock, registry }, opened);
+  const transfers = new TransferWatch(config.limits.slowestTransfer);
+  opened.push(() => transfers.close());
+  let draining = false;
+  const { access } = authority;
+  const context: ApiContext = {
+    ...{ config, version, access, authority, registry, transfers, clock },
+    draining: () => draining,
+    passwordChanged: (user) => forgetFirstPassword(config, user),
+    settings: options.settings ?? (() => []),
   };
-  const blobs = await openDiskStore({ folder: config.data, onFatal });
-  opened.push(() => blobs.close());
-  const metadata = await openSqliteStore({
-    folder: config.data,
-    clock,
-    leaseSeconds: config.collector.lease,
-    undeleteSeconds: config.repositories.undeleteFor,
-    onFatal,
+  const app = buildApp(context, log, tls);
+  const { runtimeFolder } = options;
+  const place = await openListeners({ config, app, onSocketAlone, runtimeFolder }, opened);
+  opened.push(await announce(options, onSocketAlone ? null : place.url, place.socket));
+  opened.push(() => {
+    draining = true;
   });
-  opened.push(() => metadata.close());
-  registry = createRegistry({
-    metadata,
-    blobs,
-    ballast: ballastFile(join(config.data, 'ballast'), config.storage.ballast),
-    clock,
-    settings: settingsOf(config),
-    onDamage: (damage) =>
-      log.error({ damage }, 'a blob is damaged: it is answered 404 until it is pushed again'),
-    onDutyFailure: (duty, err) => log.error({ err, duty }, 'a regular duty failed; it is tried again'),
-  });
-  const { sweep, writes } = registry;
-  opened.push(() => sweep.stop());
-  await writes.refillBallast();
-  return { registry, fatal: fatal.promise };
+  registry.sweep.start();
+  const reload = async (changed: Config) => {
+    const renewed = await readTls(changed);
+    if (renewed !== undefined) replaceCertificate(app.fastify.server, renewed);
+    await registry.metadata.accounts.namespaces.setDefaultVisibility(changed.access.defaultVisibility);
+    registry.writes.reload(settingsOf(changed));
+  };
+  const { mode } = authority;
+  return { ...place, mode, firstPassword, registry, authority, routes: app.routes, fatal, reload };
 }
 
-function settingsOf({ storage, collector }: Config): RegistrySettings {
-  const { idleExpiry, longest, ...limits } = storage.upload;
-  return {
-    readOnly: storage.readOnly,
-    delete: storage.delete,
-    keepFree: storage.keepFree,
-    keepFreeInodes: storage.keepFreeInodes,
-    blobSizeLimit: storage.blobSizeLimit,
-    sparseManifests: storage.sparseManifests,
-    leaseSeconds: collector.lease,
-    uploads: { ...limits, idleExpirySeconds: idleExpiry, longestSeconds: longest },
-  };
+interface Parts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly registry: Registry;
+}
+
+/** Decides the mode, opens the authority, and sees to it that somebody can sign in. */
+async function openIdentity(
+  { config, log, clock, registry }: Parts,
+  opened: Undo,
+): Promise<{ authority: Authority; firstPassword: FirstPassword | undefined }> {
+  const { metadata } = registry;
+  const { users, namespaces } = metadata.accounts;
+  await namespaces.setDefaultVisibility(config.access.defaultVisibility);
+  const mode = accessMode(config, await users.count());
+  const authority = createAuthority({
+    metadata,
+    config,
+    clock,
+    mode,
+    onFailure: (err) => log.error({ err }, 'a duty of access control failed; it is tried again'),
+  });
+  await authority.start();
+  opened.push(() => authority.stop());
+  if (mode === 'open') return { authority, firstPassword: undefined };
+  const { passwords } = authority;
+  const firstPassword = await ensureFirstAdministrator({
+    config,
+    users,
+    judge: (password, account) => passwords.judge(password, account),
+    hash: (password) => passwords.hash(password),
+  });
+  return { authority, firstPassword };
+}
+
+/** Tells commands on this machine where the server is. A full disk must not keep it from serving pulls. */
+async function announce(
+  { config, log, version }: ServerOptions,
+  url: string | null,
+  socket: string | undefined,
+): Promise<() => Promise<void>> {
+  try {
+    return await writeServerFile(config.data, { pid: process.pid, version, url, socket: socket ?? null });
+  } catch (err) {
+    log.warn({ err }, 'server.json cannot be written: commands on this machine may not find the server');
+    return async () => {};
+  }
 }
 
 async function readTls({ http: { tls } }: Config): Promise<TlsMaterial | undefined> {
@@ -161,18 +158,4 @@ async function readTls({ http: { tls } }: Config): Promise<TlsMaterial | undefin
     readFile(tls.key, 'utf8'),
   ]);
   return { certificate, key, minimumVersion: tls.minimumVersion };
-}
-
-// Metrics on an address of their own, where whoever reaches it may read them.
-async function listenForMetrics(
-  metrics: Metrics,
-  { host, port }: { host: string; port: number },
-): Promise<() => Promise<void>> {
-  const app = Fastify({ forceCloseConnections: true });
-  app.get('/metrics', async (_request, reply) => {
-    const { contentType, text } = await metrics.expose();
-    return reply.header('content-type', contentType).send(text);
-  });
-  await app.listen({ host, port });
-  return () => app.close();
 }

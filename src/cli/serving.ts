@@ -1,8 +1,8 @@
 // What `berth serve` does: a server in the foreground, from its configuration to the signal that ends it.
 import type { Logger } from 'pino';
-import { checkStartable } from '../config/combinations.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigurationError } from '../config/faults.ts';
+import { reloadedSettings, settingsInForce } from '../config/in-force.ts';
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { listChangesForRestart } from '../config/reload.ts';
 import { sqliteVersion } from '../storage/sqlite/sqlite-version.ts';
@@ -16,16 +16,21 @@ import { asStartFailure } from './start-failure.ts';
 
 /** Runs a server until it is told to stop. Throws ConfigurationError, or CommandError when it cannot start. */
 export async function serve(sources: ConfigSources, context: CommandContext): Promise<void> {
-  const loaded = loadStartable(sources);
+  const loaded = loadConfig(sources);
   // Files are for this user alone, whatever the shell's umask; the stores need not think of it.
   process.umask(0o077);
   const { config } = loaded;
-  const { log, release, flush } = openLog(config.log, context);
+  const { log, release, flush } = await openLog(config.log, context);
   let server: RunningServer | undefined;
-  const lifetime = beginLifetime(log, flush, () => reload(sources, config, server, log));
+  const lifetime = beginLifetime(log, flush, async () => {
+    const reloaded = await reload(sources, config, server, log);
+    if (reloaded !== undefined) settings = reloadedSettings(settings, reloaded);
+  });
+  let settings = settingsInForce(loaded);
   const isNew = await isNewFolder(config.data);
   try {
-    server = await startServer({ config, log, version });
+    const runtimeFolder = context.environment.XDG_RUNTIME_DIR || undefined;
+    server = await startServer({ config, log, version, runtimeFolder, settings: () => settings });
   } catch (error) {
     flush();
     throw asStartFailure(error, config, context.userId);
@@ -36,6 +41,8 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
     sqliteVersion: sqliteVersion(),
     url: server.url,
     port: server.port,
+    mode: server.mode,
+    firstPassword: server.firstPassword,
     isNew,
     onTerminal: context.stdout.isTTY === true,
     portByFlag: loaded.sources.get('http.port') === '--port',
@@ -46,34 +53,28 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   context.finish(await lifetime.untilEnd(server, config.limits.shutdown));
 }
 
-/** The configuration, if a server can run with it. Throws ConfigurationError. */
-function loadStartable(sources: ConfigSources): LoadedConfig {
-  const loaded = loadConfig(sources);
-  const faults = checkStartable(loaded.config, (path) => loaded.sources.get(path) ?? path);
-  if (faults.length > 0) throw new ConfigurationError(faults);
-  return loaded;
-}
-
-/** SIGHUP: takes over what can be, says what cannot, and changes nothing when the new configuration has a fault. */
+/** SIGHUP: takes over what can be and returns it, says what cannot, and changes nothing when the new configuration has a fault. */
 async function reload(
   sources: ConfigSources,
   running: Config,
   server: RunningServer | undefined,
   log: Logger,
-): Promise<void> {
-  if (server === undefined) return;
-  let config: Config;
+): Promise<LoadedConfig | undefined> {
+  if (server === undefined) return undefined;
+  let loaded: LoadedConfig;
   try {
-    config = loadStartable(sources).config;
+    loaded = loadConfig(sources);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     log.error({ faults: error.faults }, 'SIGHUP: the configuration has faults; all stays as it was');
-    return;
+    return undefined;
   }
+  const { config } = loaded;
   await server.reload(config);
   log.level = config.log.level;
   const restart = listChangesForRestart(running, config);
   if (restart.length > 0)
     log.warn({ settings: restart }, 'SIGHUP: these settings change with the next start');
   log.info('SIGHUP: the configuration and the TLS files were read again');
+  return loaded;
 }

@@ -9,6 +9,7 @@ const plainErrors = new Set([
   'DamagedDatabaseError',
   'SchemaMismatchError',
   'MediumFailedError',
+  'SocketTakenError',
 ]);
 
 /** The error to end with when `startServer` threw `error`; an unknown one is returned as it is. */
@@ -19,6 +20,9 @@ export function asStartFailure(error: unknown, config: Config, userId: number): 
   const wrong = (message: string): CommandError =>
     new CommandError(exitCodes.wrongUsage, message, { cause: error });
   const { code = '', syscall, path, address, port } = rootOf(error);
+  if (syscall === 'listen' && address?.startsWith('/')) {
+    return failed(`http.socket: ${address} cannot be made: ${reasonForSocket(code)}`);
+  }
   if (syscall === 'listen') {
     const sentence = listenFailure(code, address ?? config.http.address, port ?? config.http.port, config);
     if (sentence !== undefined) return code === 'EADDRNOTAVAIL' ? wrong(sentence) : failed(sentence);
@@ -34,6 +38,7 @@ export function asStartFailure(error: unknown, config: Config, userId: number): 
       );
     }
   }
+  if (error.name === 'InvalidPasswordError') return wrong(`access.adminPassword: ${error.message}`);
   if (plainErrors.has(error.name)) return failed(error.message);
   if (error instanceof DiskFullError) {
     return failed(`the disk of ${config.data} is full: free some space, then start again (${error.message})`);
@@ -82,6 +87,15 @@ function listenFailure(
     );
   }
   return undefined;
+}
+
+function reasonForSocket(code: string): string {
+  const reasons: Record<string, string> = {
+    // Node says this for a folder that is not there, too.
+    EACCES: 'its folder is not there, or this user may not write in it',
+    EROFS: 'it is on a read-only file system',
+  };
+  return reasons[code] ?? code;
 }
 
 function reasonOf(code: string): string {

@@ -10,10 +10,13 @@ export function isLoopback(host: string): boolean {
   return bare === 'localhost' || bare.endsWith('.localhost');
 }
 
-/** The mode in force: auto is open as long as nothing speaks of other machines, and token otherwise. */
-export function accessMode(config: Config): 'open' | 'token' {
+/**
+ * The mode in force: auto is open as long as nothing speaks of other machines or of users, and token otherwise. What the
+ * settings alone tell takes no users into account.
+ */
+export function accessMode(config: Config, users = 0): 'open' | 'token' {
   if (config.access.mode !== 'auto') return config.access.mode;
-  return reasonForToken(config) === undefined ? 'open' : 'token';
+  return reasonForToken(config) === undefined && users === 0 ? 'open' : 'token';
 }
 
 /** The setting that makes `auto` mean token; undefined when it means open. */

@@ -1,5 +1,5 @@
 // Settings that are each allowed and cannot be had together.
-import { accessMode, isLoopback, reasonForToken } from './access-mode.ts';
+import { accessMode, isLoopback } from './access-mode.ts';
 import type { Config } from './config.ts';
 import type { Fault } from './faults.ts';
 
@@ -12,7 +12,14 @@ export function checkCombinations(
   tlsFiles: { readonly certificate: boolean; readonly key: boolean },
   whereOf: (path: string) => string,
 ): readonly Fault[] {
-  return [...checkTls(tlsFiles, whereOf), ...checkOpen(config, whereOf), ...checkSizes(config, whereOf)];
+  return [
+    ...checkTls(tlsFiles, whereOf),
+    ...checkOpen(config, whereOf),
+    ...checkSizes(config, whereOf),
+    ...checkSocket(config, whereOf),
+    ...checkCredentials(config, whereOf),
+    ...checkAdminPassword(config, whereOf),
+  ];
 }
 
 function checkTls(
@@ -67,25 +74,66 @@ function checkSizes(config: Config, whereOf: (path: string) => string): Fault[] 
   return faults;
 }
 
-/**
- * What keeps a server with this configuration from starting although nothing in it is wrong: access control, which mode token
- * needs, is not part of this version.
- */
-export function checkStartable(config: Config, whereOf: (path: string) => string): readonly Fault[] {
-  if (accessMode(config) !== 'token') return [];
-  const later =
-    'Sign-in comes with access control, which this version does not have yet. To run without sign-in set access.mode: open ' +
-    '(--open, BERTH_ACCESS_MODE=open)';
-  if (config.access.mode === 'token') {
-    return [{ where: whereOf('access.mode'), message: `access.mode token cannot be served. ${later}` }];
+/** The longest path that a socket can be bound to (sun_path without its final zero byte). */
+const longestSocketPath = process.platform === 'linux' ? 107 : 103;
+
+/** Whether a socket can be bound to a path. */
+export function fitsSocket(path: string): boolean {
+  return Buffer.byteLength(path) <= longestSocketPath;
+}
+
+function checkSocket({ http }: Config, whereOf: (path: string) => string): Fault[] {
+  if (fitsSocket(http.socket)) return [];
+  const message = `http.socket is longer than the ${longestSocketPath} bytes that the system allows for a socket`;
+  return [{ where: whereOf('http.socket'), message }];
+}
+
+/** The shortest life of a bearer token: clients take any shorter one for this. */
+const shortestTokenSeconds = 60;
+
+function checkCredentials({ auth }: Config, whereOf: (path: string) => string): Fault[] {
+  const faults: Fault[] = [];
+  const notLonger = (shorter: string, longer: string, seconds: readonly [number, number], why: string) => {
+    if (seconds[0] <= seconds[1]) return;
+    // Whoever set one of the two alone is shown that one.
+    const path = whereOf(shorter) === shorter ? longer : shorter;
+    faults.push({ where: whereOf(path), message: `${shorter} is longer than ${longer}, ${why}` });
+  };
+  for (const kind of ['personalToken', 'robotToken'] as const) {
+    const { defaultExpiry, longestExpiry } = auth[kind];
+    const [shorter, longer] = [`auth.${kind}.defaultExpiry`, `auth.${kind}.longestExpiry`];
+    notLonger(shorter, longer, [defaultExpiry, longestExpiry], 'which no token may be');
   }
-  const reason = reasonForToken(config) ?? 'http.address';
-  const network =
-    ' and, since other machines are to reach it, access.openOnNetwork: true (BERTH_ACCESS_OPEN_ON_NETWORK=true)';
-  return [
-    {
-      where: whereOf(reason),
-      message: `with ${reason} set, access.mode auto means token. ${later}${network}`,
-    },
-  ];
+  const { session, token } = auth;
+  notLonger(
+    'auth.session.idle',
+    'auth.session.longest',
+    [session.idle, session.longest],
+    'which would always come first',
+  );
+  notLonger(
+    'auth.token.lifetime',
+    'auth.token.keyRotation',
+    [token.lifetime, token.keyRotation],
+    'so that a token would outlive the key that verifies it',
+  );
+  if (token.lifetime < shortestTokenSeconds) {
+    const message = `auth.token.lifetime: allowed: ${shortestTokenSeconds}s or more, since clients take a shorter life for that`;
+    faults.push({ where: whereOf('auth.token.lifetime'), message });
+  }
+  return faults;
+}
+
+/** bcrypt reads no further. */
+const longestPasswordBytes = 72;
+
+// A password that no user could set is not taken for the first administrator either. It is never repeated in a fault.
+function checkAdminPassword({ access, auth }: Config, whereOf: (path: string) => string): Fault[] {
+  const { adminPassword } = access;
+  if (adminPassword === undefined) return [];
+  const { minimumLength } = auth.password;
+  const fits = [...adminPassword].length >= minimumLength;
+  if (fits && Buffer.byteLength(adminPassword) <= longestPasswordBytes) return [];
+  const message = `access.adminPassword: allowed: ${minimumLength} characters (auth.password.minimumLength) to ${longestPasswordBytes} bytes`;
+  return [{ where: whereOf('access.adminPassword'), message }];
 }

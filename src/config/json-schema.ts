@@ -22,10 +22,12 @@ function sectionSchema(section: Section): Record<string, unknown> {
 }
 
 function settingSchema({ kind, fallback, about, reload }: Setting<unknown>): Record<string, unknown> {
-  const { type, enum: words, ...rest } = kind.schema;
+  const { type, enum: words, anyOf, ...rest } = kind.schema;
   return {
     description: `${about} Allowed: ${kind.allowed}.${reload ? ' Taken over on SIGHUP.' : ''}`,
-    ...(words === undefined ? { type: [type, 'null'] } : { enum: [...(words as readonly unknown[]), null] }),
+    ...(type === undefined ? {} : { type: [type, 'null'] }),
+    ...(words === undefined ? {} : { enum: [...(words as readonly unknown[]), null] }),
+    ...(anyOf === undefined ? {} : { anyOf: [...(anyOf as readonly unknown[]), { type: 'null' }] }),
     ...rest,
     ...(fallback === undefined ? {} : { default: fallback }),
   };

@@ -1,19 +1,27 @@
 // What the routes work with.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Access, Action } from '../auth/access.ts';
+import type { Authority } from '../auth/authority.ts';
 import type { Config } from '../config/config.ts';
 import { OciError } from '../oci/errors.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { Clock } from '../storage/clock.ts';
+import { publicBaseOf } from './challenge.ts';
 import type { TransferWatch } from './transfer-watch.ts';
 
 export interface HttpContext {
   readonly config: Config;
   readonly version: string;
   readonly access: Access;
+  /** Who there is, and how they prove it. */
+  readonly authority: Authority;
   readonly registry: Registry;
   readonly transfers: TransferWatch;
+  readonly clock: Clock;
   /** True from the moment the server was told to stop. */
   readonly draining: () => boolean;
+  /** To be called after the password of a user was changed or taken away. */
+  readonly passwordChanged: (user: string) => Promise<void>;
 }
 
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
@@ -47,5 +55,5 @@ function refuseMethod(allowed: readonly Method[]): never {
 /** `path` as a client should follow it: relative, or with the public base where http.relativeUrls is off. */
 export function linkTo(context: HttpContext, request: FastifyRequest, path: string): string {
   if (context.config.http.relativeUrls) return path;
-  return `${context.config.http.publicUrl ?? `${request.protocol}://${request.host}`}${path}`;
+  return `${publicBaseOf(context.config, request)}${path}`;
 }

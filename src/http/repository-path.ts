@@ -4,17 +4,26 @@
 // The rest is matched from the right: a name may itself contain `blobs` or `manifests`.
 const repositoryPath =
   /^\/v2\/(.+)\/((?:manifests|referrers|blobs)\/[^/]+|tags\/list|blobs\/uploads\/[^/]*)$/;
+// No component of a name can be `-`: the first one that stands alone ends it.
+const managedPath = /^\/api\/v1\/repositories\/(.+?)(\/-(?:\/.*)?)?$/;
 const absoluteForm = /^https?:\/\/[^/?#]*/i;
 
 /** The request target with the slashes of a repository name escaped; an absolute-form target loses scheme and host. */
 export function escapeRepositoryPath(target: string): string {
   const url = target.startsWith('/') ? target : target.replace(absoluteForm, '') || '/';
-  if (!url.startsWith('/v2/')) return url;
   const mark = url.indexOf('?');
   const path = mark < 0 ? url : url.slice(0, mark);
-  const match = repositoryPath.exec(path);
-  if (match === null) return url;
-  const [, name = '', rest = ''] = match;
-  if (!name.includes('/')) return url;
-  return `/v2/${name.replaceAll('/', '%2F')}/${rest}${mark < 0 ? '' : url.slice(mark)}`;
+  const query = mark < 0 ? '' : url.slice(mark);
+  if (path.startsWith('/v2/')) {
+    const [, name = '', rest = ''] = repositoryPath.exec(path) ?? [];
+    if (name.includes('/')) return `/v2/${escapeSlashes(name)}/${rest}${query}`;
+  } else {
+    const [, name = '', rest = ''] = managedPath.exec(path) ?? [];
+    if (name.includes('/')) return `/api/v1/repositories/${escapeSlashes(name)}${rest}${query}`;
+  }
+  return url;
+}
+
+function escapeSlashes(name: string): string {
+  return name.replaceAll('/', '%2F');
 }

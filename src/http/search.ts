@@ -10,7 +10,8 @@ const mostResults = 100;
 
 export function searchRoutes(app: FastifyInstance, context: HttpContext): void {
   declare(app, '/v1/_ping', 'search', {
-    GET: ['search', (_request, reply) => reply.type('application/json').send('true')],
+    // Whether there is a search is what /v1/search says.
+    GET: ['none', (_request, reply) => reply.type('application/json').send('true')],
   });
   declare(app, '/v1/search', 'search', {
     GET: [
@@ -37,7 +38,7 @@ async function findVisible(
   request: FastifyRequest,
   query: string,
 ): Promise<Repository[]> {
-  const principal = principalOf(request);
+  const isVisible = await context.access.visibility(principalOf(request));
   const limit = resultLimit(queryValue(request, 'n'));
   const found: Repository[] = [];
   let after: string | undefined;
@@ -47,7 +48,7 @@ async function findVisible(
       limit: mostResults,
       ...(after === undefined ? {} : { after }),
     });
-    found.push(...page.items.filter(({ name }) => context.access.decide(principal, 'pull', name).allowed));
+    found.push(...page.items.filter(isVisible));
     if (!page.more || found.length >= limit) return found.slice(0, limit);
     after = page.items.at(-1)?.name;
   }

@@ -1,6 +1,7 @@
 // The page that a browser gets at `/`: what this is, and how to push to it.
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { publicBaseOf } from './challenge.ts';
 import { declare, type HttpContext } from './context.ts';
 
 const style = `body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:4rem auto;padding:0 1rem;color:#1c2430;background:#fff}
@@ -10,7 +11,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#5
 const styleHash = createHash('sha256').update(style).digest('base64');
 
 export function startPageRoutes(app: FastifyInstance, context: HttpContext): void {
-  declare(app, '/', 'start-page', {
+  declare(app, '/', 'start_page', {
     GET: [
       'none',
       (request, reply) =>
@@ -29,26 +30,47 @@ export function startPageRoutes(app: FastifyInstance, context: HttpContext): voi
 }
 
 function pageOf(context: HttpContext, request: FastifyRequest): string {
-  const { publicUrl } = context.config.http;
-  const host = escapeHtml(publicUrl === undefined ? request.host : new URL(publicUrl).host);
-  const secure = (publicUrl ?? `${request.protocol}:`).startsWith('https:');
-  const mode =
-    context.access.mode === 'open'
-      ? 'open: everybody who reaches this page may push and pull'
-      : 'token: sign in to push';
+  const base = publicBaseOf(context.config, request);
+  const host = escapeHtml(base.replace(/^https?:\/\//, ''));
+  const insecure = base.startsWith('https:') ? '' : '--tls-verify=false ';
+  const { mode, steps } =
+    context.access.mode === 'open' ? openPage(host, insecure) : tokenPage(host, insecure);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Berth at ${host}</title>
 <style>${style}</style></head>
 <body><h1>Berth</h1>
 <p>A container registry.</p>
 <dl><dt>version</dt><dd>${escapeHtml(context.version)}</dd><dt>access</dt><dd>${mode}</dd></dl>
-<p>Push an image to it:</p>
-<pre>podman push ${secure ? '' : '--tls-verify=false '}alpine ${host}/alpine</pre>
-<p>List what is here:</p>
-<pre>podman search ${secure ? '' : '--tls-verify=false '}${host}/</pre>
+${steps.map(([text, command]) => `<p>${text}</p>\n<pre>${command}</pre>`).join('\n')}
 <p>Documentation: README.md and the docs folder that came with this program.</p>
 </body></html>
 `;
+}
+
+type Step = readonly [text: string, command: string];
+
+function openPage(host: string, insecure: string): { mode: string; steps: readonly Step[] } {
+  return {
+    mode: 'open: everybody who reaches this page may push and pull',
+    steps: [
+      ['Push an image to it:', `podman push ${insecure}alpine ${host}/alpine`],
+      ['List what is here:', `podman search ${insecure}${host}/`],
+    ],
+  };
+}
+
+function tokenPage(host: string, insecure: string): { mode: string; steps: readonly Step[] } {
+  return {
+    mode: 'token: sign in to push, and to pull what is not public',
+    steps: [
+      [
+        'Sign in with the name and password that an administrator gave you:',
+        `podman login ${insecure}${host}`,
+      ],
+      ['Push an image into the namespace of your name:', `podman push ${insecure}alpine ${host}/NAME/alpine`],
+      ['List what you may see:', `podman search ${insecure}${host}/`],
+    ],
+  };
 }
 
 function escapeHtml(text: string): string {

@@ -94,7 +94,7 @@ export class Blobs {
     from: RepositoryName | undefined;
     digest: Digest;
     origin: Origin;
-    mayPull: (repository: RepositoryName) => boolean;
+    mayPull: (repository: RepositoryName) => Promise<boolean>;
   }): Promise<boolean> {
     const { to, digest, origin, mayPull } = options;
     const sources =
@@ -102,7 +102,7 @@ export class Blobs {
         ? await this.#index.listLinking(digest, anonymousMountCandidates)
         : [options.from];
     for (const from of sources) {
-      if (mayPull(from) && (await this.#index.mount({ from, to, digest, origin }))) return true;
+      if ((await mayPull(from)) && (await this.#index.mount({ from, to, digest, origin }))) return true;
     }
     return false;
   }

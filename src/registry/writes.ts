@@ -21,6 +21,8 @@ export interface Ballast {
 /** What `/readyz` says of writes. */
 export type WriteState = 'accepted' | 'refused, disk' | 'refused, read-only' | 'refused, medium failed';
 
+const readOnlySentence =
+  'the registry is read-only at the moment: pulls go on, pushes and deletes are refused';
 const spaceIsFreshForMilliseconds = 1000;
 
 export class WriteGate {
@@ -28,6 +30,8 @@ export class WriteGate {
   readonly #ballast: Ballast;
   #limits: WriteLimits;
   #failed = false;
+  /** Set while running, until it is taken back or the process ends. */
+  #switchedTo: { readonly message: string } | undefined;
   #space: { readonly at: number; readonly value: Promise<Space> } | undefined;
 
   constructor(blobs: BlobStore, ballast: Ballast, limits: WriteLimits) {
@@ -36,9 +40,20 @@ export class WriteGate {
     this.#limits = limits;
   }
 
-  /** Takes over the settings that may change while running. */
-  reload(limits: WriteLimits): void {
-    this.#limits = limits;
+  /** Takes over the one setting that may change while running. */
+  reload({ readOnly }: Pick<WriteLimits, 'readOnly'>): void {
+    this.#limits = { ...this.#limits, readOnly };
+  }
+
+  /** Makes the registry read-only, or undoes that, as long as the process lives; what the settings say stays. */
+  setReadOnly(on: { readonly message?: string | undefined } | undefined): void {
+    this.#switchedTo = on && { message: on.message ?? readOnlySentence };
+  }
+
+  /** What is told to whoever wants to change something; undefined: changes are taken. `configured`: by the settings. */
+  readOnly(): { readonly message: string | undefined; readonly configured: boolean } {
+    const configured = this.#limits.readOnly;
+    return { message: this.#switchedTo?.message ?? (configured ? readOnlySentence : undefined), configured };
   }
 
   /** No write is accepted any more: the medium failed and the process is about to exit. */
@@ -48,7 +63,7 @@ export class WriteGate {
 
   async state(): Promise<WriteState> {
     if (this.#failed) return 'refused, medium failed';
-    if (this.#limits.readOnly) return 'refused, read-only';
+    if (this.readOnly().message !== undefined) return 'refused, read-only';
     return (await this.#hasRoom()) ? 'accepted' : 'refused, disk';
   }
 
@@ -56,12 +71,8 @@ export class WriteGate {
   admitChange(): void {
     if (this.#failed)
       throw new OciError('UNAVAILABLE', 'the disk under the registry failed: it takes no writes any more');
-    if (this.#limits.readOnly) {
-      throw new OciError(
-        'UNAVAILABLE',
-        'the registry is read-only at the moment: pulls go on, pushes and deletes are refused',
-      );
-    }
+    const { message } = this.readOnly();
+    if (message !== undefined) throw new OciError('UNAVAILABLE', message);
   }
 
   /** Throws OciError UNSUPPORTED (405) where deleting is switched off, else like admitChange. */

@@ -251,13 +251,7 @@ describe('a server that cannot start', { concurrency: 3 }, () => {
     assert.match(unusable.stderr, /^berth: the TLS files are not a certificate and its key in PEM form/);
   });
 
-  test('refuses mode token, and being open to the network by accident', async (t) => {
-    const token = await runCommand(t, ['serve'], { environment: { BERTH_ACCESS_MODE: 'token' } });
-    assert.equal(token.code, 2);
-    assert.match(
-      token.stderr,
-      /BERTH_ACCESS_MODE: access\.mode token cannot be served\. Sign-in comes with access control/,
-    );
+  test('refuses being open to the network by accident', async (t) => {
     const open = await runCommand(t, ['serve', '--open', '--address', '0.0.0.0', '--port', '0']);
     assert.equal(open.code, 2);
     assert.match(

@@ -44,8 +44,7 @@ test('the container image', { skip }, async (t) => {
     for (const setting of [
       'BERTH_DATA=/var/lib/berth',
       'BERTH_HTTP_ADDRESS=0.0.0.0',
-      'BERTH_ACCESS_MODE=open',
-      'BERTH_ACCESS_OPEN_ON_NETWORK=true',
+      'BERTH_ACCESS_MODE=token',
     ]) {
       assert(config.Env.includes(setting), `${setting} is missing in ${config.Env}`);
     }

@@ -5,13 +5,16 @@ import fc from 'fast-check';
 import { accessMode, isLoopback } from '../../src/config/access-mode.ts';
 import { findClosest } from '../../src/config/closest.ts';
 import {
+  accountName,
   addressBlock,
   bindAddress,
   duration,
   flag,
   type Kind,
   listOf,
+  loopbackOrBlock,
   oneOf,
+  orUnlimited,
   path,
   publicUrl,
   rate,
@@ -19,6 +22,8 @@ import {
   share,
   size,
   socketAddress,
+  socketPlace,
+  text,
   wholeNumber,
 } from '../../src/config/kinds.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -154,6 +159,51 @@ describe('the kinds of value', () => {
     ]);
   });
 
+  test('a text has one line', () => {
+    means(text, [
+      ['correct horse', 'correct horse'],
+      ['two\nlines', undefined],
+      ['', undefined],
+      [5, undefined],
+    ]);
+  });
+
+  test('a name that somebody could register is one component of a repository name', () => {
+    means(accountName, [
+      ['acme', 'acme'],
+      ['a.b_c__d--e', 'a.b_c__d--e'],
+      ['Acme', undefined],
+      ['acme/web', undefined],
+      ['-acme', undefined],
+    ]);
+  });
+
+  test('the socket is found by itself, switched off, or at an absolute path', () => {
+    means(socketPlace, [
+      ['auto', 'auto'],
+      ['off', 'off'],
+      ['/run/berth.sock', '/run/berth.sock'],
+      ['berth.sock', undefined],
+      [false, undefined],
+    ]);
+  });
+
+  test('a limit may be unlimited where the setting has that, and an address all of loopback', () => {
+    means(orUnlimited(wholeNumber(1, 10)), [
+      ['unlimited', Number.POSITIVE_INFINITY],
+      [10, 10],
+      [11, undefined],
+      ['10', undefined],
+    ]);
+    assert.equal(orUnlimited(wholeNumber(1, 10)).fromText('10'), 10);
+    assert.equal(orUnlimited(wholeNumber(1, 10)).fromText('unlimited'), 'unlimited');
+    means(loopbackOrBlock, [
+      ['loopback', 'loopback'],
+      ['10.0.0.0/8', '10.0.0.0/8'],
+      ['localhost', undefined],
+    ]);
+  });
+
   test('the environment gives the same values as the file', () => {
     assert.equal(flag.fromText('true'), true);
     assert.equal(flag.parse(flag.fromText('yes')), undefined);
@@ -180,6 +230,11 @@ describe('the kinds of value', () => {
       wholeNumber(0, 65_535),
       oneOf('1.2', '1.3'),
       listOf(addressBlock),
+      text,
+      accountName,
+      socketPlace,
+      loopbackOrBlock,
+      orUnlimited(wholeNumber(1, 10)),
     ];
     fc.assert(
       fc.property(fc.anything(), (written) => {
@@ -230,6 +285,10 @@ describe('this machine', () => {
     assert.equal(mode({ BERTH_HTTP_PUBLIC_URL: 'https://registry.example.com' }), 'token');
     assert.equal(mode({ BERTH_HTTP_TRUSTED_PROXIES: '127.0.0.1' }), 'token');
     assert.equal(mode({ BERTH_ACCESS_MODE: 'token' }), 'token');
+    const { config } = loadConfig({ folder: '/nowhere', environment: {} });
+    assert.equal(accessMode(config, 1), 'token', 'somebody may sign in');
+    const open = loadConfig({ folder: '/nowhere', environment: { BERTH_ACCESS_MODE: 'open' } });
+    assert.equal(accessMode(open.config, 1), 'open');
   });
 });
 

@@ -3,43 +3,21 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { Ajv } from 'ajv';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import { checkStartable } from '../../src/config/combinations.ts';
+import { accessMode } from '../../src/config/access-mode.ts';
 import { listForeignVariables, readEnvironment, variableOf } from '../../src/config/environment.ts';
-import { ConfigurationError } from '../../src/config/faults.ts';
 import { parseConfigText } from '../../src/config/file.ts';
 import { jsonSchemaOf } from '../../src/config/json-schema.ts';
 import { path } from '../../src/config/kinds.ts';
-import { type ConfigSources, type LoadedConfig, loadConfig } from '../../src/config/load.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { listChangesForRestart } from '../../src/config/reload.ts';
 import { listSettings, optional, settings } from '../../src/config/settings.ts';
+import { faultsOf, load } from '../support/configuration.ts';
 
 const project = join(import.meta.dirname, '..', '..');
-
-function load(t: TestContext, yaml: string | undefined, more: Partial<ConfigSources> = {}): LoadedConfig {
-  const folder = mkdtempSync(join(tmpdir(), 'berth-config-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  if (yaml !== undefined) writeFileSync(join(folder, 'berth.yaml'), yaml);
-  return loadConfig({ folder, environment: {}, ...more });
-}
-
-/** All faults as lines of text. */
-function faultsOf(
-  t: TestContext,
-  yaml: string | undefined,
-  more: Partial<ConfigSources> = {},
-): readonly string[] {
-  try {
-    load(t, yaml, more);
-  } catch (error) {
-    if (error instanceof ConfigurationError) return error.message.split('\n');
-    throw error;
-  }
-  return [];
-}
 
 describe('the sources of a configuration', () => {
   test('an empty file, and none, are a working registry', (t) => {
@@ -51,6 +29,7 @@ describe('the sources of a configuration', () => {
       trustedProxies: [],
       relativeUrls: true,
       tls: undefined,
+      socket: 'auto',
     });
     assert.deepEqual(config.storage.keepFree, { share: 0.05, bytes: 2 ** 31 });
     assert.equal(config.repositories.undeleteFor, 14 * 86_400);
@@ -147,8 +126,8 @@ describe('faults of a configuration', () => {
     const flags = [{ path: 'http.address', flag: '--address', text: 'nas' }];
     assert.deepEqual(faultsOf(t, yaml, { environment, flags }), [
       'berth.yaml:3: unknown setting http.prot; did you mean http.port?',
-      'berth.yaml:11: limits: found 5, allowed: a block with connections, headerSize, headersTimeout, jsonBody, jsonBodyTimeout, idleTimeout, keepAlive, slowestTransfer, listWithoutN, shutdown',
-      'berth.yaml:12: unknown setting retention; known here: data, http, access, storage, repositories, collector, limits, metrics, log',
+      'berth.yaml:11: limits: found 5, allowed: a block with connections, headerSize, headersTimeout, jsonBody, jsonBodyTimeout, idleTimeout, keepAlive, slowestTransfer, listWithoutN, pageSize, shutdown',
+      'berth.yaml:12: unknown setting retention; known here: data, http, access, auth, storage, repositories, collector, limits, audit, metrics, log',
       'BERTH_HTTP_PROT: unknown variable; did you mean BERTH_HTTP_PORT?',
       'berth.yaml:1: data: found "", allowed: a path, absolute or from the folder that Berth is started in',
       'berth.yaml:4: http.port: found "5000", allowed: a whole number from 0 to 65535',
@@ -178,7 +157,7 @@ describe('faults of a configuration', () => {
     const [first = ''] = faultsOf(t, 'data: x\nhttp: {port: 5000\n');
     assert.match(first, /^berth\.yaml:\d: not valid YAML: /);
     assert.deepEqual(faultsOf(t, '- a\n- b\n'), [
-      'berth.yaml: the file: found a list, allowed: a block with data, http, access, storage, repositories, collector, limits, metrics, log',
+      'berth.yaml: the file: found a list, allowed: a block with data, http, access, auth, storage, repositories, collector, limits, audit, metrics, log',
     ]);
   });
 
@@ -192,50 +171,6 @@ describe('faults of a configuration', () => {
   test('a file that is named and not there is a fault', (t) => {
     assert.deepEqual(faultsOf(t, undefined, { file: 'gone.yaml' }), ['gone.yaml: there is no such file']);
     assert.deepEqual(faultsOf(t, undefined, { file: '.' }), ['.: it is a folder; name the file in it']);
-  });
-
-  test('TLS with one file only is refused', (t) => {
-    assert.deepEqual(faultsOf(t, 'http:\n  tls:\n    key: a.key\n'), [
-      'berth.yaml:3: http.tls.key is set and http.tls.certificate is not: TLS needs both files, plain HTTP neither',
-    ]);
-  });
-
-  test('an open registry that speaks of other machines is refused unless that is said', (t) => {
-    const yaml = (more: string) =>
-      `access: {mode: open${more}}\nhttp:\n  address: 0.0.0.0\n  publicUrl: https://r.example.com\n  trustedProxies: [10.0.0.1]\n`;
-    const remedy =
-      'Without sign-in anybody who reaches it could push and delete; if that is meant, set access.openOnNetwork: true (BERTH_ACCESS_OPEN_ON_NETWORK=true)';
-    assert.deepEqual(faultsOf(t, yaml('')), [
-      `berth.yaml:3: access.mode open is for this machine only, but http.address 0.0.0.0 is not a loopback address. ${remedy}`,
-      `berth.yaml:4: access.mode open is for this machine only, but http.publicUrl https://r.example.com is the name of another place. ${remedy}`,
-      `berth.yaml:5: access.mode open is for this machine only, but http.trustedProxies lets requests of other machines in. ${remedy}`,
-    ]);
-    assert.deepEqual(faultsOf(t, yaml(', openOnNetwork: true')), []);
-  });
-
-  test('mode token does not start before access control is there, and says so', (t) => {
-    const startable = (yaml: string) => {
-      const { config, sources } = load(t, yaml);
-      return checkStartable(config, (one) => sources.get(one) ?? one).map(
-        ({ where, message }) => `${where}: ${message}`,
-      );
-    };
-    assert.deepEqual(startable(''), []);
-    const sentence =
-      'Sign-in comes with access control, which this version does not have yet. To run without sign-in set access.mode: open (--open, BERTH_ACCESS_MODE=open)';
-    assert.deepEqual(startable('access:\n  mode: token\n'), [
-      `berth.yaml:2: access.mode token cannot be served. ${sentence}`,
-    ]);
-    assert.deepEqual(startable('http: {address: 0.0.0.0}'), [
-      `berth.yaml:1: with http.address set, access.mode auto means token. ${sentence} and, since other machines are to reach it, access.openOnNetwork: true (BERTH_ACCESS_OPEN_ON_NETWORK=true)`,
-    ]);
-  });
-
-  test('times and sizes that contradict each other are refused', (t) => {
-    assert.deepEqual(faultsOf(t, 'storage:\n  upload: {idleExpiry: 8d}\n  manifestSizeLimit: 1GiB\n'), [
-      'berth.yaml:2: storage.upload.idleExpiry is longer than storage.upload.longest, which would always come first',
-      'berth.yaml:3: storage.manifestSizeLimit: allowed: 1B to 64MiB, since a manifest is held in memory whole',
-    ]);
   });
 
   test('aliases are refused, so that neither a loop nor an expansion bomb does harm', (t) => {
@@ -361,16 +296,21 @@ describe('the files that come with Berth', () => {
     assert.ok(!validate({ http: { prot: 1 } }));
     assert.ok(!validate({ http: { port: 70_000 } }));
     assert.ok(!validate({ limits: { shutdown: '60' } }));
+    for (const [written, valid] of [
+      ['unlimited', true],
+      [5, true],
+      [null, true],
+      ['many', false],
+    ] as const) {
+      assert.equal(validate({ auth: { throttle: { failuresPerAccount: written } } }), valid, String(written));
+    }
   });
 
   test('the production example can be started with', (t) => {
     const yaml = readFileSync(join(project, 'config/examples/production.yaml'), 'utf8');
     const { config } = load(t, yaml);
-    assert.deepEqual(
-      checkStartable(config, (one) => one),
-      [],
-    );
     assert.equal(config.data, '/var/lib/berth');
+    assert.equal(accessMode(config), 'token');
   });
 
   test('a change that waits for the next start is told from one that is taken over', (t) => {

@@ -60,14 +60,14 @@ async function listVisible(
   request: FastifyRequest,
   wanted: WantedPage,
 ): Promise<Page<Repository>> {
-  const principal = principalOf(request);
   const items: Repository[] = [];
   if (wanted.limit === 0) return { items, more: false };
+  const isVisible = await context.access.visibility(principalOf(request));
   let { after } = wanted;
   for (;;) {
     const limit = Math.max(wanted.limit + 1 - items.length, leastPage);
     const page = await context.registry.metadata.repositories.list(queryOf({ limit, after }));
-    items.push(...page.items.filter(({ name }) => context.access.decide(principal, 'pull', name).allowed));
+    items.push(...page.items.filter(isVisible));
     if (items.length > wanted.limit) return { items: items.slice(0, wanted.limit), more: true };
     if (!page.more) return { items, more: false };
     after = page.items.at(-1)?.name;

@@ -23,9 +23,9 @@ export function uploadRoutes(app: FastifyInstance, context: HttpContext): void {
   const begin = beginHandler(context);
   // Both spellings: a redirect would lose the POST.
   for (const url of ['/v2/:name/blobs/uploads/', '/v2/:name/blobs/uploads']) {
-    declare(app, url, 'blob-upload', { POST: ['push', begin] });
+    declare(app, url, 'blob_upload', { POST: ['push', begin] });
   }
-  declare(app, '/v2/:name/blobs/uploads/:upload', 'blob-upload-chunk', {
+  declare(app, '/v2/:name/blobs/uploads/:upload', 'blob_upload_chunk', {
     GET: ['push', session.status],
     PATCH: ['push', session.append],
     PUT: ['push', session.finish],
@@ -138,8 +138,9 @@ async function mountedBlob(
   const from = fromText === undefined || fromText === '' ? undefined : parseSource(fromText);
   if (from === 'invalid') return undefined;
   const principal = principalOf(request);
-  const mayPull = (repository: RepositoryName) =>
-    context.access.decide(principal, 'pull', repository).allowed;
+  // Whoever may not pull from the source gets a session, as if the blob were not there.
+  const mayPull = async (repository: RepositoryName) =>
+    (await context.access.decide(principal, 'pull', repository)).outcome === 'allowed';
   const mounted = await context.registry.blobs.mount({
     to,
     from,

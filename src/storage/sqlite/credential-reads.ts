@@ -27,6 +27,11 @@ export const sql = {
   credentialById: `${credentials} WHERE c.id = ?`,
   credentialsOf: `${credentials} WHERE c.subject_id = (SELECT id FROM subject WHERE name = ?) AND c.kind = ? AND c.id > ?
     ORDER BY c.id LIMIT ?`,
+  tokensEnding: `${credentials} WHERE c.expires_at >= ? AND c.expires_at < ? AND c.kind IN ('personal', 'robot')
+    AND s.disabled_at IS NULL ORDER BY c.expires_at LIMIT ?`,
+  tokensUnused: `${credentials} WHERE coalesce(c.last_used_at, c.created_at) < ? AND c.kind IN ('personal', 'robot')
+    AND (c.expires_at IS NULL OR c.expires_at > ?) AND s.disabled_at IS NULL
+    ORDER BY coalesce(c.last_used_at, c.created_at) LIMIT ?`,
   // No name is empty: all of them, the newest first.
   keys: `SELECT kid, jwk, created_at AS createdAt, retired_at AS retiredAt FROM signing_key
     WHERE rowid > 0 ORDER BY rowid DESC`,
@@ -86,6 +91,15 @@ export function makeCredentialReads(db: Connection) {
         (kind) => statements.credentialsOf.all(subject, kind, after, limit + 1) as CredentialRow[],
       );
       return toPage(rows.sort((a, b) => a.id - b.id).map(toCredential), limit);
+    },
+
+    listNotable({ now, expiresBefore, unusedSince, limit }: Parameters<CredentialStore['listNotable']>[0]) {
+      const expiring = statements.tokensEnding.all(now, expiresBefore, limit) as CredentialRow[];
+      const unused =
+        unusedSince === undefined
+          ? []
+          : (statements.tokensUnused.all(unusedSince, now, limit) as CredentialRow[]);
+      return { expiring: expiring.map(toCredential), unused: unused.map(toCredential) };
     },
 
     listKeys: (): readonly SigningKey[] =>

@@ -98,6 +98,7 @@ function makeWhatStores(
       findByHash: (hash) => ask(() => reads.findCredentialByHash(hash)),
       find: (id) => ask(() => reads.findCredential(id)),
       list: (subject, options) => ask(() => reads.listCredentials(subject, options)),
+      listNotable: (options) => ask(() => reads.listNotable(options)),
       remove: (options) => writer.run('removeCredential', options),
       removeAll: (options) => writer.run('removeCredentials', options),
       redeemCode: (options) => writer.run('redeemCode', { ...options, hash: ownCopy(options.hash) }),

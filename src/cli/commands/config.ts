@@ -1,14 +1,12 @@
 // `berth config`: what is set and by whom, whether it is right, and its schema.
 import type { Command } from 'commander';
-import { checkStartable } from '../config/combinations.ts';
-import { variableOf } from '../config/environment.ts';
-import { ConfigurationError, type Fault, faultText } from '../config/faults.ts';
-import { jsonSchemaOf } from '../config/json-schema.ts';
-import type { LoadedConfig } from '../config/load.ts';
-import { listSettings, settings } from '../config/settings.ts';
-import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
-import type { CommandContext } from './context.ts';
-import { exitCodes } from './exit-codes.ts';
+import { ConfigurationError, type Fault, faultText } from '../../config/faults.ts';
+import { settingsInForce } from '../../config/in-force.ts';
+import { jsonSchemaOf } from '../../config/json-schema.ts';
+import { settings } from '../../config/settings.ts';
+import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
+import { exitCodes } from '../exit-codes.ts';
 
 interface ConfigCommandOptions extends ConfigOptions {
   readonly json?: boolean;
@@ -46,11 +44,7 @@ export function addConfig(program: Command, context: CommandContext): void {
 
 function show(options: ConfigCommandOptions, context: CommandContext): void {
   const loaded = loadFor(options, context);
-  const items = [...listSettings(settings)].map(([path, { fallback, secret }]) => {
-    const value = loaded.written.get(path) ?? fallback ?? null;
-    const source = loaded.sources.get(path) ?? 'default';
-    return { path, value: secret && value !== null ? '(set)' : value, source, variable: variableOf(path) };
-  });
+  const items = settingsInForce(loaded);
   if (options.json) {
     context.stdout.write(`${JSON.stringify({ file: loaded.file ?? null, items }, undefined, 2)}\n`);
     return;
@@ -98,13 +92,11 @@ function examine(
   options: ConfigOptions,
   context: CommandContext,
 ): { file?: string | undefined; faults: readonly Fault[]; notes: readonly string[] } {
-  let loaded: LoadedConfig;
   try {
-    loaded = loadFor(options, context);
+    const { file, notes } = loadFor(options, context);
+    return { file, notes, faults: [] };
   } catch (error) {
     if (error instanceof ConfigurationError) return { faults: error.faults, notes: [] };
     throw error;
   }
-  const { config, file, notes, sources } = loaded;
-  return { file, notes, faults: checkStartable(config, (path) => sources.get(path) ?? path) };
 }

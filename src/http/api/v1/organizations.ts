@@ -1,0 +1,70 @@
+// Organizations: namespaces that several people share.
+import { Type } from 'typebox';
+import { parseAccountName } from '../../../auth/account-name.ts';
+import type { ApiContext } from './context.ts';
+import { findNamespace, namespaceSchema, showNamespace } from './namespaces.ts';
+import { notFound, Problem, parseMember } from './problem.ts';
+import { created, nothing, type Routes } from './route.ts';
+import { description, name, strict, visibility } from './schemas.ts';
+
+export function organizationRoutes(routes: Routes, context: ApiContext): void {
+  const { organizations, namespaces } = context.registry.metadata.accounts;
+  const { reservedNames } = context.config.access;
+
+  routes.declare('organizations', 'POST', '/organizations', {
+    need: ['by-setting'],
+    summary: 'Founds an organization. A user who does becomes its owner.',
+    description: 'What was pushed under its name before, while nobody owned it, becomes its own.',
+    body: strict({
+      name,
+      defaultVisibility: Type.Optional(visibility),
+      description: Type.Optional(description),
+    }),
+    answers: { 201: strict({ ...namespaceSchema.properties, adopted: Type.Optional(Type.Integer()) }) },
+    handle: async ({ body, principal, origin }) => {
+      const organization = parseMember('/name', () => parseAccountName(body.name, reservedNames));
+      const owner = principal.kind === 'user' ? principal.name : undefined;
+      const { defaultVisibility } = body;
+      const added = await organizations.add({ name: organization, defaultVisibility, owner, origin });
+      if (added.outcome !== 'added') {
+        throw new Problem(
+          'exists',
+          `the name ${organization} is taken: by a user, an organization, or one that was removed`,
+        );
+      }
+      if (body.description !== undefined) {
+        await namespaces.update({ name: organization, changes: { description: body.description }, origin });
+      }
+      const { adopted } = added;
+      const shown = showNamespace(await findNamespace(context, organization));
+      return created(`/namespaces/${organization}`, shown, adopted === 0 ? {} : { adopted });
+    },
+  });
+
+  routes.declare('organizations', 'DELETE', '/organizations/:organization', {
+    need: ['owner'],
+    summary:
+      'Removes an organization with its repositories, robots, teams and grants. The name stays reserved.',
+    answers: { 204: Type.Null() },
+    current: async ({ params }) => {
+      const namespace = await namespaces.find(params.organization);
+      return namespace && showNamespace(namespace);
+    },
+    plan: async ({ params }) => {
+      const { kind, name: found, repositories } = await findNamespace(context, params.organization);
+      if (kind !== 'organization') throw notFound(`organization ${params.organization}`);
+      return { removes: [`organization:${found}`], repositories };
+    },
+    handle: async ({ params, origin }) => {
+      const removed = await organizations.remove({ name: params.organization, origin });
+      if (removed.outcome === 'unknown') throw notFound(`organization ${params.organization}`);
+      return nothing;
+    },
+  });
+}
+
+/** The organization, or the not-found Problem. */
+export async function findOrganization(context: ApiContext, organization: string): Promise<void> {
+  const namespace = await context.registry.metadata.accounts.namespaces.find(organization);
+  if (namespace?.kind !== 'organization') throw notFound(`organization ${organization}`);
+}

@@ -1,0 +1,68 @@
+// Lists of the management API: `limit`, an opaque `cursor`, {"items", "next"} and the same as a Link header.
+import { type Static, Type } from 'typebox';
+import type { Page } from '../../../storage/metadata-store.ts';
+import { Problem } from './problem.ts';
+
+const mostItems = 1000;
+const longestCursor = 1024;
+
+/** The query members that every list takes. */
+export const pageMembers = {
+  limit: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: mostItems,
+      description: 'Items of a page; limits.pageSize unless told.',
+    }),
+  ),
+  cursor: Type.Optional(
+    Type.String({ maxLength: longestCursor, description: 'The `next` of the page before.' }),
+  ),
+};
+
+export type PageQuery = Static<ReturnType<typeof Type.Object<typeof pageMembers>>>;
+
+/** A page of a list, and where the next one begins. */
+export interface ListPage<Item> {
+  readonly items: readonly Item[];
+  /** A key of the list's order: whatever `afterName` or `afterNumber` reads back. */
+  readonly next: string | number | undefined;
+}
+
+/** The page of a store with its items as they are shown. `keyOf` gives what the next page begins after. */
+export function pageOf<Stored, Item>(
+  page: Page<Stored>,
+  show: (stored: Stored) => Item,
+  keyOf: (stored: Stored) => string | number,
+): ListPage<Item> {
+  const last = page.items.at(-1);
+  return { items: page.items.map(show), next: page.more && last !== undefined ? keyOf(last) : undefined };
+}
+
+/** The name that a list in order of name goes on after. Throws the invalid Problem for a cursor of another list. */
+export function afterName({ cursor }: PageQuery): string | undefined {
+  return cursor === undefined ? undefined : readCursor(cursor, 'string');
+}
+
+/** The number that a list in order of a number goes on after. */
+export function afterNumber({ cursor }: PageQuery): number | undefined {
+  return cursor === undefined ? undefined : readCursor(cursor, 'number');
+}
+
+export function writeCursor(key: string | number): string {
+  return Buffer.from(JSON.stringify(key)).toString('base64url');
+}
+
+function readCursor(cursor: string, kind: 'string'): string;
+function readCursor(cursor: string, kind: 'number'): number;
+function readCursor(cursor: string, kind: 'string' | 'number'): string | number {
+  try {
+    const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+    if (typeof key === 'string' && kind === 'string') return key;
+    if (typeof key === 'number' && kind === 'number' && Number.isSafeInteger(key)) return key;
+  } catch {
+    // Not JSON: the same as any other text that no list gave out.
+  }
+  const detail = 'this is no cursor of this list: use the next of its page before, as it is';
+  throw new Problem('invalid', detail, { errors: [{ pointer: '/query/cursor', detail }] });
+}

@@ -1,0 +1,311 @@
+// How endpoints of the management API are declared: what one needs, takes and answers in one place. From that the routes, the
+// checks, the OpenAPI document and the common manners are made: entity tags, preconditions, dry runs, Location and Link.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type Static, type TSchema, Type } from 'typebox';
+import type { Principal } from '../../../auth/access.ts';
+import type { Rights } from '../../../auth/rights.ts';
+import type { Origin } from '../../../storage/metadata-store.ts';
+import { linkTo } from '../../context.ts';
+import { originOf, principalOf } from '../../guard.ts';
+import type { ApiContext } from './context.ts';
+import { checkPreconditions, entityTagOf, isKnown } from './entity-tags.ts';
+import type { Need } from './need.ts';
+import { type ListPage, writeCursor } from './pages.ts';
+import { Problem, problemSchema } from './problem.ts';
+import { dryRun, strict } from './schemas.ts';
+import { Turns } from './turns.ts';
+
+export const basePath = '/api/v1';
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+export type Method = (typeof methods)[number];
+
+/** The parameters that a path names: '/users/:user/tokens/:id' → {user, id}. */
+export type ParamsOf<Url extends string> = Url extends `${string}:${infer Name}/${infer Rest}`
+  ? { readonly [Key in Name]: string } & ParamsOf<`/${Rest}`>
+  : Url extends `${string}:${infer Name}`
+    ? { readonly [Key in Name]: string }
+    : unknown;
+
+/** One request as a handler sees it. */
+export interface Call<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  readonly principal: Principal;
+  /** What the caller may. Throws in mode open and on endpoints for anyone, where nobody signed in. */
+  readonly rights: Rights;
+  readonly origin: Origin;
+  /** Unix seconds. */
+  readonly now: number;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+}
+
+export type Answer =
+  | { readonly kind: 'none' }
+  | {
+      readonly kind: 'object';
+      readonly status: 200 | 201;
+      readonly body: object;
+      /** What the entity tag is made of; default: the body. */
+      readonly tagged: object;
+      readonly location: string | undefined;
+    }
+  | { readonly kind: 'list'; readonly page: ListPage<object> }
+  /** The handler sends on its own. */
+  | { readonly kind: 'sent'; readonly reply: FastifyReply };
+
+/** 200 with an object. `tagged`: the part of it that its entity tag is about, where the rest moves by itself. */
+export function found(body: object, tagged: object = body): Answer {
+  return { kind: 'object', status: 200, body, tagged, location: undefined };
+}
+
+/** 201 with the object and where it is. `once` is told this once and is no part of the object: a secret. */
+export function created(location: string, body: object, once: object = {}): Answer {
+  return {
+    kind: 'object',
+    status: 201,
+    body: { ...body, ...once },
+    tagged: body,
+    location: basePath + location,
+  };
+}
+
+export function list(page: ListPage<object>): Answer {
+  return { kind: 'list', page };
+}
+
+export const nothing: Answer = { kind: 'none' };
+
+export interface Endpoint<Url extends string, Query extends TSchema, Body extends TSchema> {
+  readonly need: readonly Need[];
+  /** One line for the OpenAPI document. */
+  readonly summary: string;
+  readonly description?: string;
+  readonly query?: Query;
+  readonly body?: Body;
+  /** What it answers when it goes well, by status. */
+  readonly answers: Readonly<Record<number, TSchema>>;
+  /** About content: everybody's in mode open. */
+  readonly content?: boolean;
+  /** Takes text/plain. */
+  readonly textBody?: boolean;
+  /** Changes something also while the registry is read-only. What is taken away (DELETE) always may. */
+  readonly whileReadOnly?: boolean;
+  /** The object as its entity tag sees it, for If-Match; undefined where nothing is there. */
+  readonly current?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object | undefined>;
+  /** What a DELETE would do: makes it take ?dryRun=true. Throws what the DELETE would throw. */
+  readonly plan?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object>;
+  readonly handle: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<Answer>;
+}
+
+// Where an endpoint takes no body, an empty object or nothing at all.
+type AnyEndpoint = Endpoint<string, TSchema, TSchema>;
+
+const plan = Type.Object({ dryRun: Type.Literal(true) }, { description: 'What would happen.' });
+
+export class Routes {
+  readonly #api: FastifyInstance;
+  readonly #context: ApiContext;
+  readonly #turns = new Turns();
+  readonly #declared = new Map<string, { handler: string; methods: Method[] }>();
+
+  /** `api` is the context that answers under the base path. */
+  constructor(api: FastifyInstance, context: ApiContext) {
+    this.#api = api;
+    this.#context = context;
+  }
+
+  /** Declares an endpoint. `handler` names it in logs and metrics and groups it in the OpenAPI document. */
+  declare<Url extends string, Query extends TSchema, Body extends TSchema>(
+    handler: string,
+    method: Method,
+    url: Url,
+    endpoint: Endpoint<Url, Query, Body>,
+  ): void {
+    const any = endpoint as unknown as AnyEndpoint;
+    const known = this.#declared.get(url) ?? { handler, methods: [] };
+    known.methods.push(method);
+    this.#declared.set(url, known);
+    const { need, content = false, textBody = false } = any;
+    this.#api.route({
+      method,
+      url,
+      exposeHeadRoute: false,
+      config: { need, content, textBody, handler: `api ${handler}` },
+      schema: schemaOf(handler, url, method, any),
+      handler: (request, reply) => this.#answer(any, url, request, reply),
+    });
+  }
+
+  /** Answers every other method of the declared paths with 405. Call it last. */
+  refuseOtherMethods(): void {
+    for (const [url, { handler, methods: taken }] of this.#declared) {
+      // /users/import is also what a user of that name has.
+      if (this.#hasParameterBeside(url)) continue;
+      const allow = taken.join(', ');
+      this.#api.route({
+        method: methods.filter((method) => !taken.includes(method)),
+        url,
+        exposeHeadRoute: false,
+        config: { need: ['anyone'], handler: `api ${handler}` },
+        schema: { hide: true } as object,
+        handler: () => {
+          throw new Problem('invalid', `this takes ${allow} only`, { status: 405, headers: { allow } });
+        },
+      });
+    }
+  }
+
+  #hasParameterBeside(url: string): boolean {
+    const [, parent = '', last = ''] = /^(.*\/)([^/]*)$/.exec(url) ?? [];
+    return (
+      !last.startsWith(':') && [...this.#declared.keys()].some((other) => other.startsWith(`${parent}:`))
+    );
+  }
+
+  #refuseWhileReadOnly(): void {
+    const { message } = this.#context.registry.writes.readOnly();
+    if (message !== undefined) throw new Problem('read-only', message);
+  }
+
+  async #answer(endpoint: AnyEndpoint, url: string, request: FastifyRequest, reply: FastifyReply) {
+    const call = callOf(request, reply, this.#context.clock.unixSeconds());
+    if (endpoint.body === undefined) refuseBody(request);
+    const takesAway = request.method === 'GET' || request.method === 'DELETE';
+    if (!takesAway && endpoint.whileReadOnly !== true) this.#refuseWhileReadOnly();
+    const act = async () => {
+      if (request.method !== 'GET') await holdToPreconditions(endpoint, call);
+      if (endpoint.plan !== undefined && (call.query as { dryRun?: boolean }).dryRun === true) {
+        return found({ dryRun: true, ...(await endpoint.plan(call)) });
+      }
+      return await endpoint.handle(call);
+    };
+    const key = request.method === 'GET' ? undefined : lockOf(url, call.params as Record<string, string>);
+    const answer = key === undefined ? await act() : await this.#turns.take(key, act);
+    return send(this.#context, call, answer);
+  }
+}
+
+// All changes below one object take turns: /users/alice and /users/alice/disable.
+function lockOf(url: string, params: Readonly<Record<string, string>>): string | undefined {
+  const [, noun = '', name] = url.split('/');
+  return name?.startsWith(':') ? `${noun}/${params[name.slice(1)]}` : undefined;
+}
+
+function callOf(request: FastifyRequest, reply: FastifyReply, now: number): Call<unknown, unknown, unknown> {
+  return {
+    params: request.params,
+    query: request.query,
+    body: request.body,
+    principal: principalOf(request),
+    get rights() {
+      if (request.rights === undefined) throw new Error('nobody signed in here');
+      return request.rights;
+    },
+    origin: originOf(request),
+    now,
+    request,
+    reply,
+  };
+}
+
+async function holdToPreconditions(endpoint: AnyEndpoint, call: Call<never, never, never>): Promise<void>;
+async function holdToPreconditions(
+  endpoint: AnyEndpoint,
+  call: Call<unknown, unknown, unknown>,
+): Promise<void>;
+async function holdToPreconditions({ current }: AnyEndpoint, call: Call<unknown, unknown, unknown>) {
+  const { headers } = call.request;
+  if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return;
+  if (current === undefined) {
+    throw new Problem(
+      'precondition-failed',
+      'there is no object here that If-Match or If-None-Match could be about',
+    );
+  }
+  checkPreconditions(headers, await current(call as Parameters<typeof current>[0]));
+}
+
+function refuseBody({ body }: FastifyRequest): void {
+  const isEmpty = typeof body === 'object' && body !== null && Object.keys(body).length === 0;
+  if (body === undefined || body === null || isEmpty) return;
+  throw new Problem('invalid', 'this takes no body', {
+    errors: [{ pointer: '', detail: 'nothing is taken here' }],
+  });
+}
+
+function send(context: ApiContext, { request, reply }: Call<unknown, unknown, unknown>, answer: Answer) {
+  switch (answer.kind) {
+    case 'none':
+      return reply.code(204).send();
+    case 'sent':
+      return answer.reply;
+    case 'list':
+      return sendList(context, request, reply, answer.page);
+    case 'object': {
+      const tag = entityTagOf(answer.tagged);
+      reply.code(answer.status).header('etag', tag);
+      if (answer.location !== undefined) reply.header('location', linkTo(context, request, answer.location));
+      const isWhole = request.method === 'GET' && answer.tagged === answer.body;
+      if (isWhole && isKnown(request.headers['if-none-match'], tag)) return reply.code(304).send();
+      return sendJson(reply, answer.body);
+    }
+  }
+}
+
+function sendList(context: ApiContext, request: FastifyRequest, reply: FastifyReply, page: ListPage<object>) {
+  const next = page.next === undefined ? null : writeCursor(page.next);
+  if (next !== null) {
+    const [path = '', query = ''] = (request.originalUrl ?? '').split('?');
+    const parameters = new URLSearchParams(query);
+    parameters.set('cursor', next);
+    reply.header('link', `<${linkTo(context, request, `${path}?${parameters}`)}>; rel="next"`);
+  }
+  return sendJson(reply, { items: page.items, next });
+}
+
+function sendJson(reply: FastifyReply, body: object) {
+  return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
+}
+
+function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEndpoint): object {
+  const { query, body, answers, summary, description, need } = endpoint;
+  const names = [...url.matchAll(/:(\w+)/g)].map(([, name = '']) => name);
+  const parameters = Object.fromEntries(names.map((name) => [name, Type.String({ minLength: 1 })]));
+  const needed = `Needs one of: ${need.join(', ')}.`;
+  return {
+    tags: [handler],
+    operationId: operationId(method, url),
+    summary,
+    description: description === undefined ? needed : `${description}\n\n${needed}`,
+    ...(need.includes('anyone') ? { security: [] } : {}),
+    ...(names.length === 0 ? {} : { params: Type.Object(parameters) }),
+    querystring: withDryRun(query ?? strict({}), endpoint),
+    ...(body === undefined ? {} : { body }),
+    ...(endpoint.textBody === true ? { consumes: ['text/plain'] } : {}),
+    response: {
+      ...(endpoint.plan === undefined ? {} : { 200: plan }),
+      ...answers,
+      default: {
+        description: 'A refusal.',
+        content: { 'application/problem+json': { schema: problemSchema } },
+      },
+    },
+  };
+}
+
+function withDryRun(query: TSchema, endpoint: AnyEndpoint): TSchema {
+  if (endpoint.plan === undefined) return query;
+  const { properties = {} } = query as { properties?: Record<string, TSchema> };
+  return strict({ ...properties, dryRun });
+}
+
+/** 'POST', '/users/:user/tokens' → 'postUsersUserTokens'. */
+function operationId(method: Method, url: string): string {
+  const words = url.split(/[^A-Za-z0-9]+/).filter((word) => word !== '');
+  return [method.toLowerCase(), ...words.map((word) => (word[0] ?? '').toUpperCase() + word.slice(1))].join(
+    '',
+  );
+}
