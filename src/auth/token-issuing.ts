@@ -58,7 +58,8 @@ export function boundsOf(
   asked: { readonly role: Role | undefined; readonly patterns: readonly string[] | undefined },
   giver: Ceiling | undefined,
 ): { readonly role: Role | undefined; readonly patterns: readonly Pattern[] | undefined } {
-  const patterns = asked.patterns?.map(parsePattern);
+  // No pattern at all would match nothing: an empty list means what a missing one does.
+  const patterns = asked.patterns?.length ? asked.patterns.map(parsePattern) : undefined;
   if (giver?.role !== undefined && !includesRole(giver.role, asked.role ?? 'admin')) {
     const more = asked.role ?? 'no bound';
     throw new InvalidTokenError(
@@ -74,7 +75,7 @@ export function boundsOf(
       );
     }
   }
-  return { role: asked.role, patterns: patterns?.length === 0 ? undefined : patterns };
+  return { role: asked.role, patterns };
 }
 
 /** How long a one-time code for setting a password is good. */
