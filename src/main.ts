@@ -27,6 +27,7 @@ const code = await run(process.argv.slice(2), {
   folder: process.cwd(),
   homeFolder: process.env.HOME ?? '/',
   userId: process.getuid?.() ?? 0,
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
 });

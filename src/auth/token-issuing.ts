@@ -58,8 +58,8 @@ export function boundsOf(
   asked: { readonly role: Role | undefined; readonly patterns: readonly string[] | undefined },
   giver: Ceiling | undefined,
 ): { readonly role: Role | undefined; readonly patterns: readonly Pattern[] | undefined } {
-  // No pattern at all would match nothing: an empty list means what a missing one does.
-  const patterns = asked.patterns?.length ? asked.patterns.map(parsePattern) : undefined;
+  // None at all would bound nothing, and so are the same as no bound: also where that is too much.
+  const patterns = asked.patterns?.length === 0 ? undefined : asked.patterns?.map(parsePattern);
   if (giver?.role !== undefined && !includesRole(giver.role, asked.role ?? 'admin')) {
     const more = asked.role ?? 'no bound';
     throw new InvalidTokenError(

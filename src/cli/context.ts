@@ -7,12 +7,19 @@ export interface Output {
   readonly isTTY?: boolean;
 }
 
+/** Standard input; the last two are there on a terminal only. */
+export type Input = NodeJS.ReadableStream & {
+  readonly isTTY?: boolean;
+  setRawMode?(raw: boolean): unknown;
+};
+
 export interface Surroundings {
   readonly environment: Environment;
   /** The folder that the command was called in. */
   readonly folder: string;
   readonly homeFolder: string;
   readonly userId: number;
+  readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
 }

@@ -1,15 +1,35 @@
-// The command line: which commands there are, and how one ends. Every command is a file of its own beside this one.
+// The command line: which commands there are, and how one ends. Each noun is a file in commands/.
 import { Command, CommanderError } from 'commander';
 import { findClosest } from '../config/closest.ts';
 import { ConfigurationError } from '../config/faults.ts';
 import { version } from '../version.ts';
-import { addConfig } from './config.ts';
+import { addAccess } from './commands/access.ts';
+import { addAudit } from './commands/audit.ts';
+import { addConfig } from './commands/config.ts';
+import { addDoctor } from './commands/doctor.ts';
+import { addKey } from './commands/key.ts';
+import { addLogin } from './commands/login.ts';
+import { addOrg } from './commands/org.ts';
+import { addReadOnly } from './commands/read-only.ts';
+import { addRobot } from './commands/robot.ts';
+import { addServe } from './commands/serve.ts';
+import { addSession } from './commands/session.ts';
+import { addSetup } from './commands/setup.ts';
+import { addStatus } from './commands/status.ts';
+import { addTeam } from './commands/team.ts';
+import { addToken } from './commands/token.ts';
+import { addUser } from './commands/user.ts';
+import { addVersion } from './commands/version.ts';
+import { addWhoami } from './commands/whoami.ts';
 import type { CommandContext, Surroundings } from './context.ts';
 import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts';
-import { addServe } from './serve.ts';
-import { addSetup } from './setup.ts';
-import { addStatus } from './status.ts';
-import { addVersion } from './version.ts';
+
+/** In the order of --help. */
+const commands = [
+  ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
+  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
+  ...[addAudit, addKey, addReadOnly],
+] as const;
 
 const examples = `
 Examples:
@@ -33,17 +53,14 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   }
 }
 
-function buildProgram(context: CommandContext): Command {
+/** Every command there is, ready to parse a command line. */
+export function buildProgram(context: CommandContext): Command {
   const program = new Command('berth')
     .description('A private container registry: one process, one folder.')
     .version(version, '-V, --version', 'print the version')
     .helpCommand('help [command]', 'help for a command')
     .addHelpText('after', examples);
-  addServe(program, context);
-  addStatus(program, context);
-  addConfig(program, context);
-  addSetup(program, context);
-  addVersion(program, context);
+  for (const add of commands) add(program, context);
   for (const command of withSubcommands(program)) {
     command
       .exitOverride()
@@ -79,6 +96,7 @@ function refuseCommand(command: Command, word: string): never {
 }
 
 function refuseLeftOver(command: Command): void {
+  if (command.registeredArguments.at(-1)?.variadic) return;
   const word = command.args[command.registeredArguments.length];
   if (word === undefined) return;
   const flags = command.options.map((option) => option.long ?? '');

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
-import { run } from '../../src/cli/program.ts';
+import type { Command } from 'commander';
+import { buildProgram } from '../../src/cli/program.ts';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
+import { runHere } from '../support/command-line.ts';
 
 describe('wrong usage ends with 2 and says what was probably meant', { concurrency: 3 }, () => {
   const table: readonly (readonly [args: string, message: string])[] = [
@@ -17,9 +20,13 @@ describe('wrong usage ends with 2 and says what was probably meant', { concurren
     ['srve', 'berth: unknown command "srve"; did you mean berth serve?'],
     [
       'frobnicate',
-      'berth: unknown command "frobnicate"; the commands are serve, status, config, setup, version',
+      'berth: unknown command "frobnicate"; the commands are serve, status, doctor, config, setup, version, login, logout, ' +
+        'whoami, user, org, team, robot, token, session, access, audit, key, read-only',
     ],
     ['config chekc', 'berth: unknown command "chekc"; did you mean berth config check?'],
+    ['user lst', 'berth: unknown command "lst"; did you mean berth user list?'],
+    ['user show', "berth: missing required argument 'name'"],
+    ['user show a b', 'berth: unknown argument "b"; berth user show --help shows what it takes'],
     ['setup podman x', 'berth: unknown argument "x"; berth setup podman --help shows what it takes'],
     [
       'setup podman --registry nas/x',
@@ -46,40 +53,30 @@ describe('wrong usage ends with 2 and says what was probably meant', { concurren
 });
 
 describe('help', () => {
-  const commands = [
-    '',
-    'serve',
-    'status',
-    'version',
-    'config',
-    'config show',
-    'config check',
-    'config schema',
-    'setup',
+  const walk = (command: Command): string[] => [
+    nameOf(command),
+    ...command.commands.filter((one) => one.name() !== 'help').flatMap(walk),
   ];
-  const samples = ['setup podman', 'setup docker', 'setup quadlet', 'setup nginx', 'setup compose'];
-  for (const command of [...commands, ...samples]) {
+  const nameOf = (command: Command): string =>
+    command.parent === null ? '' : `${nameOf(command.parent)} ${command.name()}`.trim();
+  const context = {
+    environment: {},
+    folder: '/',
+    homeFolder: '/',
+    userId: 1000,
+    stdin: Readable.from([]),
+    stdout: { write: () => true },
+    stderr: { write: () => true },
+    finish: () => undefined,
+  };
+  for (const command of walk(buildProgram(context))) {
     test(`berth ${command} --help has examples and ends with 0`, async () => {
       const { code, stdout } = await runHere([...command.split(' '), '--help'].filter(Boolean));
       assert.equal(code, 0);
-      assert.match(stdout, /\nExamples:\n {2}berth /);
+      assert.match(stdout, /\nExamples:\n {2}/);
     });
   }
 });
-
-/** Runs a command in this process, which is quicker where the process is not what is tested. */
-async function runHere(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const printed = { stdout: '', stderr: '' };
-  const code = await run(args, {
-    environment: {},
-    folder: '/nowhere',
-    homeFolder: '/nowhere',
-    userId: 1000,
-    stdout: { write: (text) => (printed.stdout += text) },
-    stderr: { write: (text) => (printed.stderr += text) },
-  });
-  return { code, ...printed };
-}
 
 describe('berth version', () => {
   test('prints one line, or JSON', async (t) => {
@@ -165,8 +162,9 @@ describe('berth status', { concurrency: 3 }, () => {
     const environment = { BERTH_HTTP_PORT: port, BERTH_HTTP_ADDRESS: '0.0.0.0' };
     const everywhere = await runCommand(t, ['status', '--health'], { environment });
     assert.deepEqual([everywhere.code, everywhere.stdout, everywhere.stderr], [0, '', '']);
+    // Of a server that is asked by its address and not by its data folder, what everybody may know.
     const told = await runCommand(t, ['status', '--port', port]);
-    assert.match(told.stdout, new RegExp(`^address {4}http://127.0.0.1:${port}\nstatus {5}ready\n`));
+    assert.match(told.stdout, new RegExp(`^address +http://127.0.0.1:${port}\nstatus +ready\n`));
     const json = await runCommand(t, ['status', '--json', '--port', port]);
     assert.equal(JSON.parse(json.stdout).status, 'ready');
     await serve.end();

@@ -16,6 +16,8 @@ export interface CommandOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Runs it as this user, which only root can. */
   readonly uid?: number;
+  /** What it reads from stdin; nothing without. */
+  readonly input?: string;
   /** Another program with its arguments in the place of `node src/main.ts`. */
   readonly program?: readonly string[];
 }
@@ -56,9 +58,11 @@ export async function startCommand(
     cwd: folder,
     // Nothing of the caller's environment but what programs need, so that a BERTH_* variable there changes no test.
     env: { PATH: process.env.PATH, HOME: folder, ...options.environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   });
+  // A command that ends without reading it breaks the pipe.
+  child.stdin.on('error', () => undefined).end(options.input);
   const printed = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (printed.stderr += text));

@@ -1,12 +1,12 @@
 // `berth config`: what is set and by whom, whether it is right, and its schema.
 import type { Command } from 'commander';
-import { ConfigurationError, type Fault, faultText } from '../config/faults.ts';
-import { settingsInForce } from '../config/in-force.ts';
-import { jsonSchemaOf } from '../config/json-schema.ts';
-import { settings } from '../config/settings.ts';
-import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
-import type { CommandContext } from './context.ts';
-import { exitCodes } from './exit-codes.ts';
+import { ConfigurationError, type Fault, faultText } from '../../config/faults.ts';
+import { settingsInForce } from '../../config/in-force.ts';
+import { jsonSchemaOf } from '../../config/json-schema.ts';
+import { settings } from '../../config/settings.ts';
+import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
+import { exitCodes } from '../exit-codes.ts';
 
 interface ConfigCommandOptions extends ConfigOptions {
   readonly json?: boolean;

@@ -1,7 +1,7 @@
 // `berth version`: what runs here, for reports of faults.
 import type { Command } from 'commander';
-import { version } from '../version.ts';
-import type { CommandContext } from './context.ts';
+import { version } from '../../version.ts';
+import type { CommandContext } from '../context.ts';
 
 export function addVersion(program: Command, { stdout }: CommandContext): void {
   program

@@ -1,7 +1,7 @@
 // `berth serve`: its options. The server itself is loaded when it is asked for, which keeps every other command quick.
 import type { Command } from 'commander';
-import { addConfigOptions, type ConfigOptions, sourcesOf } from './config-options.ts';
-import type { CommandContext } from './context.ts';
+import { addConfigOptions, type ConfigOptions, sourcesOf } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
 
 const help = `
 Every option wins over the environment (BERTH_HTTP_PORT), and that over the file.
@@ -17,7 +17,7 @@ export function addServe(program: Command, context: CommandContext): void {
   addConfigOptions(program.command('serve').description('run the registry in the foreground'))
     .addHelpText('after', help)
     .action(async (options: ConfigOptions) => {
-      const { serve } = await import('./serving.ts');
+      const { serve } = await import('../serving.ts');
       await serve(sourcesOf(options, context), context);
     });
 }

@@ -1,13 +1,13 @@
 // `berth setup`: files that let clients, proxies and service managers work with this registry.
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { isLoopback } from '../config/access-mode.ts';
-import type { Config } from '../config/config.ts';
-import { addConfigOptions, type ConfigOptions, loadFor } from './config-options.ts';
-import type { CommandContext } from './context.ts';
-import { CommandError, exitCodes } from './exit-codes.ts';
-import { makeSample, type SampleFacts, type SampleName } from './samples.ts';
-import { addInsecureRegistry, type Written, writeSetupFile } from './setup-files.ts';
+import { isLoopback } from '../../config/access-mode.ts';
+import type { Config } from '../../config/config.ts';
+import { splitAddress } from '../client/registry-address.ts';
+import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
+import type { CommandContext } from '../context.ts';
+import { makeSample, type SampleFacts, type SampleName } from '../samples.ts';
+import { addInsecureRegistry, type Written, writeSetupFile } from '../setup-files.ts';
 
 interface SetupOptions extends ConfigOptions {
   readonly registry?: string;
@@ -93,16 +93,10 @@ function registryOf(named: string | undefined, { http }: Config): Registry {
   return { name: `${everywhere ? 'localhost' : host}:${http.port || 5000}`, isPlain: http.tls === undefined };
 }
 
+// Without a scheme it speaks plain HTTP: with HTTPS the client programs need no file.
 function parseRegistry(text: string): Registry {
-  const match =
-    /^(?:(https?):\/\/)?((?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)\/?$/.exec(
-      text,
-    );
-  if (match?.[2] === undefined) {
-    const message = `--registry: found ${JSON.stringify(text)}, allowed: HOST, HOST:PORT or a URL without a path`;
-    throw new CommandError(exitCodes.wrongUsage, message);
-  }
-  return { name: match[2], isPlain: match[1] !== 'https' };
+  const { scheme, host } = splitAddress(text, '--registry');
+  return { name: host, isPlain: scheme !== 'https' };
 }
 
 function reasonWithoutFile(name: SampleName, { name: registry, isPlain }: Registry): string | undefined {

@@ -1,0 +1,183 @@
+// Which registry a command speaks to, and how. Three doors: a registry that is named, over HTTPS; the socket of the server that
+// runs on the data folder; the folder itself, when nobody runs there. Behind each of them is the same management API.
+import { existsSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { hostname, userInfo } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { isLoopback } from '../../config/access-mode.ts';
+import type { Config } from '../../config/config.ts';
+import { loadFor } from '../config-options.ts';
+import type { CommandContext, Surroundings } from '../context.ts';
+import { CommandError, exitCodes } from '../exit-codes.ts';
+import { type ServerFile, serverFileOf } from '../server-file.ts';
+import { authoritiesFor } from './authorities.ts';
+import { authorizationOf, type Credential, findCredential } from './credentials.ts';
+import type { Target } from './http.ts';
+import { parseRegistryAddress } from './registry-address.ts';
+
+export interface DoorOptions {
+  readonly registry?: string;
+  readonly config?: string;
+  readonly data?: string;
+}
+
+export interface Door {
+  readonly kind: 'registry' | 'socket' | 'folder';
+  /** What stands before an image's name at this registry. */
+  readonly host: string;
+  readonly target: Target;
+  /** What goes with every request: who is asking. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** With what, and from where; undefined: without, or by the socket. */
+  readonly credential: Credential | undefined;
+  close(): Promise<void>;
+}
+
+const busyMilliseconds = 5000;
+const retryMilliseconds = 100;
+
+/** Adds the options that choose the door. */
+export function addDoorOptions(command: Command): Command {
+  return command
+    .option('-r, --registry <host|url>', 'the registry to speak to (else BERTH_REGISTRY, else this machine)')
+    .option('-c, --config <file>', 'configuration file of the server on this machine')
+    .option('--data <folder>', 'data folder of the server on this machine');
+}
+
+/** `named`: the host in front of a repository's name. Throws CommandError, 7 when there is no registry. The caller closes it. */
+export async function openDoor(options: DoorOptions, context: CommandContext, named?: string): Promise<Door> {
+  const byFlag = options.registry ?? named;
+  if (byFlag !== undefined)
+    return openRegistry(byFlag, options.registry ? '--registry' : 'reference', context);
+  const { BERTH_REGISTRY: byEnvironment } = context.environment;
+  // A flag that names a folder wins over the environment.
+  if (byEnvironment && options.data === undefined && options.config === undefined) {
+    return openRegistry(byEnvironment, 'BERTH_REGISTRY', context);
+  }
+  return openLocal(loadFor(options, context).config, context);
+}
+
+/** The door to a named registry. `source` tells where the name comes from, for messages. */
+export async function openRegistry(name: string, source: string, context: Surroundings): Promise<Door> {
+  const { host, origin } = parseRegistryAddress(name, source);
+  const credential = await findCredential(host, context);
+  return {
+    kind: 'registry',
+    host,
+    target: targetOf(origin, host, context.homeFolder),
+    headers: credential === undefined ? {} : { authorization: authorizationOf(credential) },
+    credential,
+    close: async () => undefined,
+  };
+}
+
+export function targetOf(origin: string, host: string, homeFolder: string): Target {
+  return origin.startsWith('https:') ? { origin, authorities: authoritiesFor(host, homeFolder) } : { origin };
+}
+
+async function openLocal(config: Config, context: CommandContext): Promise<Door> {
+  const deadline = performance.now() + busyMilliseconds;
+  for (;;) {
+    const door = (await findServer(config, context)) ?? (await openFolder(config, context, deadline));
+    if (door !== undefined) return door;
+    // Another command has the folder for a moment, or a server is just starting.
+    await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
+  }
+}
+
+/** The socket of the server that runs on the folder; undefined: none answers there. */
+export async function findServer(config: Config, context: CommandContext): Promise<Door | undefined> {
+  const file = readServerFile(config.data, context);
+  if (!file?.socket || !(await answers(file.socket, context))) return undefined;
+  return {
+    kind: 'socket',
+    host: hostOf(config, file.url),
+    target: { origin: 'http://localhost', socketPath: file.socket },
+    headers: localUser(context),
+    credential: undefined,
+    close: async () => undefined,
+  };
+}
+
+/** Takes the folder; undefined: somebody else has it, and there is time to try again before `deadline`. */
+async function openFolder(
+  config: Config,
+  context: CommandContext,
+  deadline: number,
+): Promise<Door | undefined> {
+  if (!existsSync(join(config.data, 'berth.db'))) throw noRegistry(config);
+  const headers = localUser(context);
+  const { enterFolder } = await import('./own-folder.ts');
+  const server = await enterFolder(config, context, { mayWait: performance.now() < deadline });
+  if (server === undefined) return undefined;
+  return {
+    kind: 'folder',
+    host: hostOf(config, null),
+    target: { origin: 'http://localhost', socketPath: server.socket },
+    headers,
+    credential: undefined,
+    close: server.close,
+  };
+}
+
+/** What the server in the folder says of itself; undefined: none is there. Throws CommandError when this user may not look. */
+export function readServerFile(folder: string, context: Surroundings): ServerFile | undefined {
+  try {
+    return JSON.parse(readFileSync(serverFileOf(folder), 'utf8')) as ServerFile;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') throw notMine(folder, context);
+    return undefined;
+  }
+}
+
+function answers(socket: string, context: Surroundings): Promise<boolean> {
+  const answer = Promise.withResolvers<boolean>();
+  const connection = connect(socket);
+  connection.on('connect', () => answer.resolve(true));
+  connection.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EACCES') answer.reject(notMine(socket, context));
+    else answer.resolve(false);
+  });
+  return answer.promise.finally(() => connection.destroy());
+}
+
+function noRegistry({ data }: Config): CommandError {
+  const message =
+    `there is no registry in ${data}. Name one: -r HOST (or BERTH_REGISTRY) for one that runs elsewhere, ` +
+    '--data FOLDER for one on this machine';
+  return new CommandError(exitCodes.unreachable, message);
+}
+
+function notMine(path: string, { userId }: Surroundings): CommandError {
+  const message =
+    `${path} is not for user ${userId}. Run it as the user of the server or as root, or name the registry with -r HOST ` +
+    'and sign in there';
+  return new CommandError(exitCodes.notAllowed, message);
+}
+
+/** Who the audit log names. */
+function localUser({ userId }: Surroundings): Record<string, string> {
+  let name = '';
+  try {
+    name = userInfo().username;
+  } catch {
+    // Containers run with user ids that have no name.
+  }
+  return { 'berth-local-user': `${userId}(${name.replace(/[^A-Za-z0-9_.@-]/g, '')})` };
+}
+
+/** `url`: where the running server listens; null: as configured. */
+function hostOf({ http }: Config, url: string | null): string {
+  if (http.publicUrl !== undefined) return new URL(http.publicUrl).host;
+  const { hostname: address, port } = new URL(
+    url ?? `http://${bracketed(http.address)}:${http.port || 5000}`,
+  );
+  const suffix = port === '' ? '' : `:${port}`;
+  if (address === '0.0.0.0' || address === '[::]') return `${hostname()}${suffix}`;
+  return `${isLoopback(address) ? 'localhost' : address}${suffix}`;
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}
