@@ -1,6 +1,7 @@
 // Prometheus metrics, with the names that docker's distribution gives them, so that existing dashboards fit.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client';
+import type { Authentication, Decision } from '../auth/access.ts';
 import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declare } from './context.ts';
@@ -10,11 +11,18 @@ import { isForwarded } from './facts.ts';
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 const sizes = [256, 1024, 4096, 16384, 65536, 1 << 20, 1 << 24, 1 << 28, 2 ** 32];
 
+/** Why a request was not let on: who asks is not known well enough, or may not. */
+export type RefusalReason =
+  | Exclude<Authentication['outcome'], 'principal'>
+  | Exclude<Decision['outcome'], 'allowed'>;
+
 export interface Metrics {
   /** Notes a request that begins, once its route is known. */
   begin(request: FastifyRequest): void;
   /** Notes a request that is over. */
   end(request: FastifyRequest, status: number, durationSeconds: number, responseBytes: number): void;
+  /** Notes that access control did not let a request go on. */
+  refuse(reason: RefusalReason): void;
   /** The exposition text and its media type. */
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -32,6 +40,12 @@ export function createMetrics(registry: Registry): Metrics {
   collectDefaultMetrics({ register: prometheus });
   const collectStores = storeMetrics(prometheus, registry);
   const http = httpMetrics(prometheus);
+  const refusals = new Counter({
+    name: 'berth_access_refused_total',
+    help: 'Requests that access control refused; invalid: wrong credentials, throttled: too many of them',
+    labelNames: ['reason'] as const,
+    registers: [prometheus],
+  });
   // Looking labels up by hash at each request would cost more than the request; each combination is bound once.
   const bound = new Map<string, Series>();
   return {
@@ -50,6 +64,7 @@ export function createMetrics(registry: Registry): Metrics {
       series.requestBytes.observe(Number(request.headers['content-length'] ?? 0));
       series.responseBytes.observe(responseBytes);
     },
+    refuse: (reason) => refusals.inc({ reason }),
     expose: async () => {
       await collectStores();
       return { contentType: prometheus.contentType, text: await prometheus.metrics() };
