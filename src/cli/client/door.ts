@@ -29,6 +29,8 @@ export interface Door {
   readonly target: Target;
   /** What goes with every request: who is asking. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The data folder, at a door of this machine. */
+  readonly folder: string | undefined;
   /** With what, and from where; undefined: without, or by the socket. */
   readonly credential: Credential | undefined;
   close(): Promise<void>;
@@ -67,6 +69,7 @@ export async function openRegistry(name: string, source: string, context: Surrou
     host,
     target: targetOf(origin, host, context.homeFolder),
     headers: credential === undefined ? {} : { authorization: authorizationOf(credential) },
+    folder: undefined,
     credential,
     close: async () => undefined,
   };
@@ -95,6 +98,7 @@ export async function findServer(config: Config, context: CommandContext): Promi
     host: hostOf(config, file.url),
     target: { origin: 'http://localhost', socketPath: file.socket },
     headers: localUser(context),
+    folder: config.data,
     credential: undefined,
     close: async () => undefined,
   };
@@ -116,6 +120,7 @@ async function openFolder(
     host: hostOf(config, null),
     target: { origin: 'http://localhost', socketPath: server.socket },
     headers,
+    folder: config.data,
     credential: undefined,
     close: server.close,
   };
