@@ -30,6 +30,14 @@ const longestParameter = 8192;
 export interface App {
   readonly fastify: FastifyInstance;
   readonly metrics: Metrics;
+  /** Every route that it has once it is ready. */
+  readonly routes: readonly DeclaredRoute[];
+}
+
+/** A method of a path, with its parameters as `:name`. */
+export interface DeclaredRoute {
+  readonly method: string;
+  readonly url: string;
 }
 
 /** The application over its context, not yet listening. `tls` makes it speak HTTPS. */
@@ -59,6 +67,10 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
     forceCloseConnections: 'idle',
   });
 
+  const routes: DeclaredRoute[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) routes.push({ method: one, url });
+  });
   app.setErrorHandler(replyWithError);
   app.addHook('onRequest', (_request, reply, done) => {
     reply
@@ -85,7 +97,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   uploadRoutes(app, context);
   referrerRoutes(app, context);
   managementApi(app, context);
-  return { fastify: app, metrics };
+  return { fastify: app, metrics, routes };
 }
 
 // Bodies reach the handlers as streams, whatever their media type: a blob is never held in memory.

@@ -134,10 +134,11 @@ export class BearerTokens {
    * is not asked here. Rejects only when the keys cannot be read.
    */
   async verify(text: string): Promise<VerifiedToken | undefined> {
-    if (text.length > longestToken || !form.test(text)) return undefined;
+    if (text.length > longestToken) return undefined;
     const keys = await this.#currentKeys();
     const remembered = this.#verified.get(text);
     if (remembered !== undefined && this.#isGood(remembered, keys)) return remembered.token;
+    if (!form.test(text)) return undefined;
     const kid = kidOf(text);
     const key = kid === undefined ? undefined : (keys.get(kid) ?? (await this.#lookAgain()).get(kid));
     if (key === undefined || !this.#verifies(key)) return undefined;

@@ -38,9 +38,11 @@ export function parsePattern(text: string): Pattern {
 /** Whether `name` is one of those that `pattern` stands for. Takes time in proportion to the lengths, whatever the pattern. */
 export function matchesPattern(pattern: string, name: RepositoryName): boolean {
   if (pattern === wholeRegistry) return true;
-  const starred = pattern.includes('*');
-  if (!starred) return pattern === name;
+  const star = pattern.indexOf('*');
+  if (star < 0) return pattern === name;
   if (pattern.endsWith('/**')) return liesBelow(pattern.slice(0, -3), name);
+  // Most patterns are of another place, and this tells it at once.
+  if (!name.startsWith(pattern.slice(0, star))) return false;
   return matchesComponents(pattern.split('/'), name.split('/'));
 }
 

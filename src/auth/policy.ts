@@ -11,7 +11,7 @@ import type {
 } from '../storage/account-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { Visibility } from '../storage/metadata-store.ts';
-import type { Ceiling, Principal } from './access.ts';
+import { anonymous, type Ceiling, type Principal } from './access.ts';
 import { intersectPatterns } from './pattern.ts';
 import { type Holder, Rights } from './rights.ts';
 import { lesser } from './roles.ts';
@@ -27,6 +27,9 @@ interface Cache {
   readonly generation: number;
   readonly subjects: Map<number, SubjectFacts>;
   readonly rights: Map<number, Rights>;
+  /** By the credential that bounds them. A ceiling does not change while its credential lives and the generation stays. */
+  readonly bounded: Map<number, Rights>;
+  anonymous: Rights | undefined;
   readonly credentials: Map<number, Credential>;
   /** By the hexadecimal hash of the secret. */
   readonly credentialIds: Map<string, number>;
@@ -64,10 +67,9 @@ export class Policy {
     if (principal.kind === 'local') return this.#rights({ kind: 'local', name: principal.name }, []);
     const cache = await this.#current();
     if (principal.kind === 'anonymous') {
-      const holder: Holder = principal.everything
-        ? { kind: 'everything', name: principal.name }
-        : { kind: 'anonymous' };
-      return this.#rights(holder, await this.#common(cache));
+      if (principal.everything) return this.#rights({ kind: 'everything', name: principal.name }, []);
+      cache.anonymous ??= this.#rights({ kind: 'anonymous' }, await this.#common(cache));
+      return cache.anonymous;
     }
     const facts = await this.#subject(cache, principal.subjectId);
     if (facts === undefined || facts.disabled) return undefined;
@@ -79,7 +81,12 @@ export class Policy {
     if (!('credentialId' in proof) || proof.credentialId === undefined) return rights;
     const live = await this.#live(cache, proof.credentialId);
     if (live?.credential.subjectId !== facts.id) return undefined;
-    return rights.within(live.ceiling);
+    if (live.ceiling === undefined) return rights;
+    const known = cache.bounded.get(proof.credentialId);
+    if (known !== undefined) return known;
+    const bounded = rights.within(live.ceiling);
+    remember(cache.bounded, proof.credentialId, bounded);
+    return bounded;
   }
 
   /** What a user or robot may without regard to any credential; undefined where there is none. For explanations. */
@@ -92,7 +99,7 @@ export class Policy {
 
   /** What anybody may without signing in. */
   async rightsOfAnonymous(): Promise<Rights> {
-    return this.#rights({ kind: 'anonymous' }, await this.#common(await this.#current()));
+    return (await this.rightsOf(anonymous)) ?? this.#rights({ kind: 'anonymous' }, []);
   }
 
   /** Visibility of a repository; undefined where there is none. */
@@ -202,6 +209,8 @@ function emptyCache(generation: number): Cache {
     generation,
     subjects: new Map(),
     rights: new Map(),
+    bounded: new Map(),
+    anonymous: undefined,
     credentials: new Map(),
     credentialIds: new Map(),
     common: undefined,

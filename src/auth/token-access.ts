@@ -11,6 +11,7 @@ import {
   anonymous,
   type Decision,
   type Principal,
+  type Proof,
   type RequestFacts,
   roleForAction,
   type TokenScopes,
@@ -107,18 +108,12 @@ async function authenticateBearer(
   if (token === undefined) return invalidToken('the token has expired, or is not from here');
   const { scopes, subjectId, credentialId, passwordGeneration } = token;
   if (subjectId === 0) return { outcome: 'principal', principal: { ...anonymous, scopes } };
-  const subject = await policy.findActive(subjectId);
-  const live = credentialId === undefined ? undefined : await policy.findLive(credentialId);
-  const principal: Principal = {
-    kind: subject?.kind ?? 'user',
-    name: token.name,
-    subjectId,
-    proof: { kind: 'bearer', credentialId, passwordGeneration, scopes },
-    ceiling: live?.ceiling,
-  };
-  const rights = await policy.rightsOf(principal);
-  if (rights?.name !== token.name) return invalidToken('what the token was obtained with is no longer valid');
-  return { outcome: 'principal', principal };
+  const proof: Proof = { kind: 'bearer', credentialId, passwordGeneration, scopes };
+  const claimed = { kind: 'user', name: token.name, subjectId, proof, ceiling: undefined } as const;
+  const rights = await policy.rightsOf(claimed);
+  if (rights?.name !== token.name || (rights.kind !== 'user' && rights.kind !== 'robot'))
+    return invalidToken('what the token was obtained with is no longer valid');
+  return { outcome: 'principal', principal: { ...claimed, kind: rights.kind, ceiling: rights.ceiling } };
 }
 
 function invalidToken(reason: string): Authentication {

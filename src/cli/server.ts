@@ -1,7 +1,7 @@
 // A running registry: locks the data folder, opens the stores, listens, and takes all of it down again in order.
 import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { buildApp } from '../app.ts';
+import { buildApp, type DeclaredRoute } from '../app.ts';
 import { type Authority, createAuthority } from '../auth/authority.ts';
 import { accessMode } from '../config/access-mode.ts';
 import type { Config } from '../config/config.ts';
@@ -24,6 +24,8 @@ export interface RunningServer extends Place {
   /** The rules and stores behind the server. */
   readonly registry: Registry;
   readonly authority: Authority;
+  /** Every route that it serves: tests hold each of them to the rules of access. */
+  readonly routes: readonly DeclaredRoute[];
   /** Resolves with the reason when the server must not go on (the medium failed); the caller closes it and exits. */
   readonly fatal: Promise<Error>;
   /** Takes over what a running server can, the TLS files too; open connections stay. Throws when those are unusable, and the old ones stay in use. */
@@ -95,7 +97,8 @@ async function start(options: ServerOptions, opened: Undo): Promise<Omit<Running
     await registry.metadata.accounts.namespaces.setDefaultVisibility(changed.access.defaultVisibility);
     registry.writes.reload(settingsOf(changed));
   };
-  return { ...place, mode: authority.mode, firstPassword, registry, authority, fatal, reload };
+  const { mode } = authority;
+  return { ...place, mode, firstPassword, registry, authority, routes: app.routes, fatal, reload };
 }
 
 interface Parts {

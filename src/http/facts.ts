@@ -15,11 +15,6 @@ export function markLocal(server: Server): void {
   server.on('connection', (socket) => localSockets.add(socket));
 }
 
-/** Whether a request came over the management socket. */
-export function isLocal(request: FastifyRequest): boolean {
-  return localSockets.has(request.raw.socket);
-}
-
 const localUserPattern = /^\d{1,10}\([A-Za-z0-9_.@-]{0,64}\)$/;
 
 /**

@@ -4,11 +4,13 @@
 // Rules that need the current rows (the last administrator, a taken name) are judged inside the transaction and answered as an
 // outcome; rules that do not (who may do it, passwords) are the caller's. `*At` are Unix seconds.
 import type { RepositoryName } from '../oci/name.ts';
-import type { Origin, Page, Visibility } from './metadata-store.ts';
+import type { CredentialStore, KeyStore } from './credential-store.ts';
+import type { GrantStore, HeldGrant } from './grant-store.ts';
+import type { NameOutcome, Origin, Page, Visibility } from './terms.ts';
 
-/** What one may on a repository; each role includes those before it. */
-export const roles = ['read', 'write', 'maintain', 'admin'] as const;
-export type Role = (typeof roles)[number];
+export * from './credential-store.ts';
+export * from './grant-store.ts';
+export type { NameOutcome } from './terms.ts';
 
 export const registryRoles = ['user', 'auditor', 'administrator'] as const;
 export type RegistryRole = (typeof registryRoles)[number];
@@ -34,18 +36,6 @@ export interface AccountStore {
 
 // ── decisions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export type SubjectKind = 'anonymous' | 'authenticated' | 'user' | 'robot' | 'team';
-
-/** A grant as a decision needs it. `subject` is the name of whoever it was given to ('alice', 'acme/dev', 'authenticated'). */
-export interface HeldGrant {
-  readonly id: number;
-  readonly subject: string;
-  readonly subjectKind: SubjectKind;
-  readonly pattern: string;
-  readonly role: Role;
-  readonly expiresAt: number | undefined;
-}
-
 /** Everything about one user or robot that decides what it may. */
 export interface SubjectFacts {
   readonly id: number;
@@ -53,6 +43,7 @@ export interface SubjectFacts {
   readonly name: string;
   readonly registryRole: RegistryRole;
   readonly guest: boolean;
+  /** A robot of a user's own namespace is disabled with that user too. */
   readonly disabled: boolean;
   /** Counts password changes; a token names the one it was obtained under. */
   readonly passwordGeneration: number;
@@ -99,8 +90,6 @@ export interface PasswordFacts {
   readonly generation: number;
   readonly disabled: boolean;
 }
-
-export type NameOutcome = { readonly outcome: 'unknown' } | { readonly outcome: 'exists' };
 
 export type LastAdministrator = { readonly outcome: 'last-administrator' };
 
@@ -174,8 +163,8 @@ export interface UserStore {
   /** Takes sign-in by password away and ends what setPassword ends; for a one-time code that is given out instead. */
   clearPassword(options: { readonly name: string; readonly origin: Origin }): Promise<boolean>;
   /**
-   * Ends sessions, refresh tokens and one-time codes for good; password and tokens work again when it is enabled. Disabling a
-   * disabled one is fine.
+   * Ends sessions, refresh tokens and one-time codes for good; password and tokens, and the robots of its own namespace, work
+   * again when it is enabled. Disabling a disabled one is fine.
    */
   disable(options: {
     readonly name: string;
@@ -351,161 +340,4 @@ export interface RobotStore {
   }): Promise<Robot | undefined>;
   /** With its tokens, grants and open uploads. The name may be given again. */
   remove(options: { readonly name: string; readonly origin: Origin }): Promise<boolean>;
-}
-
-// ── grants ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export interface Grant extends HeldGrant {
-  /** undefined: registry-wide, pattern '**'. */
-  readonly namespace: string | undefined;
-  readonly grantedBy: string;
-  readonly createdAt: number;
-}
-
-export interface GrantStore {
-  /**
-   * One grant a subject and pattern: a second one replaces role and expiry, and tells who gave it last. `namespace` undefined:
-   * registry-wide.
-   * `subject` as it is stored: 'alice', 'acme/dev', 'acme+ci', 'authenticated', 'anonymous'.
-   */
-  put(options: {
-    readonly namespace: string | undefined;
-    readonly subject: string;
-    readonly pattern: string;
-    readonly role: Role;
-    readonly expiresAt?: number | undefined;
-    readonly origin: Origin;
-  }): Promise<
-    | { readonly outcome: 'created' | 'replaced'; readonly grant: Grant }
-    | { readonly outcome: 'unknown-subject' | 'unknown-namespace' }
-  >;
-  find(id: number): Promise<Grant | undefined>;
-  /** In order of id, beginning after `after`. `namespace` undefined: the registry-wide ones. */
-  list(
-    namespace: string | undefined,
-    page: { readonly after?: number | undefined; readonly limit: number },
-  ): Promise<Page<Grant>>;
-  /** Every grant given to one subject, by id. */
-  listOfSubject(
-    subject: string,
-    page: { readonly after?: number | undefined; readonly limit: number },
-  ): Promise<Page<Grant>>;
-  remove(options: { readonly id: number; readonly origin: Origin }): Promise<boolean>;
-}
-
-// ── credentials ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export const credentialKinds = ['personal', 'robot', 'refresh', 'session', 'setPassword'] as const;
-export type CredentialKind = (typeof credentialKinds)[number];
-
-export interface Credential {
-  readonly id: number;
-  readonly subjectId: number;
-  readonly subject: string;
-  readonly kind: CredentialKind;
-  readonly label: string;
-  /** The most it lets its bearer do; undefined: no ceiling. */
-  readonly role: Role | undefined;
-  readonly patterns: readonly string[] | undefined;
-  /** The credential it was obtained with; both end together. */
-  readonly parentId: number | undefined;
-  readonly createdAt: number;
-  readonly expiresAt: number | undefined;
-  readonly lastUsedAt: number | undefined;
-  readonly lastUsedFrom: string | undefined;
-}
-
-export interface CredentialUse {
-  readonly id: number;
-  readonly at: number;
-  readonly from: string;
-}
-
-export interface CredentialStore {
-  /**
-   * `hash` is the SHA-256 of the secret. 'exists': a token of that label is there (personal and robot). 'unknown': no such
-   * user or robot, or the parent is gone. Tokens and one-time codes are audited, sessions and refresh tokens are not (a sign-in
-   * is).
-   */
-  add(options: {
-    readonly subject: string;
-    readonly kind: CredentialKind;
-    readonly hash: Buffer;
-    readonly label: string;
-    readonly role?: Role | undefined;
-    readonly patterns?: readonly string[] | undefined;
-    readonly parentId?: number | undefined;
-    readonly expiresAt?: number | undefined;
-    readonly origin: Origin;
-  }): Promise<{ readonly outcome: 'added'; readonly credential: Credential } | NameOutcome>;
-  /** By the hash of its secret, expired ones too. One indexed read. */
-  findByHash(hash: Buffer): Promise<Credential | undefined>;
-  find(id: number): Promise<Credential | undefined>;
-  /** Of one subject, by id. */
-  list(
-    subject: string,
-    options: {
-      readonly kinds: readonly CredentialKind[];
-      readonly after?: number | undefined;
-      readonly limit: number;
-    },
-  ): Promise<Page<Credential>>;
-  /**
-   * Tokens of users and robots that are enabled which end from `now` to `expiresBefore`, soonest first, and those that nobody
-   * used since `unusedSince`, the longest unused first; at most `limit` of each. Unix seconds; undefined: not asked for.
-   */
-  listNotable(options: {
-    readonly now: number;
-    readonly expiresBefore: number;
-    readonly unusedSince: number | undefined;
-    readonly limit: number;
-  }): Promise<{ readonly expiring: readonly Credential[]; readonly unused: readonly Credential[] }>;
-  /** Only one of `subject` and of these kinds. False: there is none. What was obtained with it ends too. */
-  remove(options: {
-    readonly subject: string;
-    readonly id: number;
-    readonly kinds: readonly CredentialKind[];
-    readonly origin: Origin;
-  }): Promise<boolean>;
-  /** All of `kinds` of a subject; the number removed. */
-  removeAll(options: {
-    readonly subject: string;
-    readonly kinds: readonly CredentialKind[];
-    readonly origin: Origin;
-  }): Promise<number>;
-  /** Ends the code and sets the password in one transaction. False: the code is gone or expired. */
-  redeemCode(options: {
-    readonly hash: Buffer;
-    readonly name: string;
-    readonly passwordHash: string;
-    readonly origin: Origin;
-  }): Promise<boolean>;
-  /** Notes when and from where credentials were used last; what is gone is left out. Moves no generation. */
-  recordUses(uses: readonly CredentialUse[]): Promise<void>;
-  /** Drops up to `limit` expired ones that are of no more use (refresh, session, setPassword); the number dropped. */
-  dropExpired(limit: number): Promise<number>;
-}
-
-// ── signing keys ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export interface SigningKey {
-  /** RFC 7638 thumbprint. */
-  readonly kid: string;
-  /** The private key as JWK, JSON. */
-  readonly jwk: string;
-  readonly createdAt: number;
-  /** From then on it verifies only. */
-  readonly retiredAt: number | undefined;
-}
-
-export interface KeyStore {
-  /** Newest first. */
-  list(): Promise<readonly SigningKey[]>;
-  /** Makes `key` the one that signs and retires the others; retired ones from before `dropRetiredBefore` go. */
-  rotate(options: {
-    readonly kid: string;
-    readonly jwk: string;
-    readonly dropRetiredBefore: number;
-    readonly origin: Origin;
-  }): Promise<void>;
 }

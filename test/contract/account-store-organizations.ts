@@ -70,6 +70,8 @@ export function describeOrganizationStore(name: string, open: OpenMetadataStore)
       const remove = () => organizations.remove({ name: 'acme', origin });
       const told = ['organization.remove organization:acme'];
       assert.deepEqual(await effectOf(store, remove), { told, moved: true });
+      const before = { repositories: 0, grants: 3, robots: 1, teams: 1 };
+      assert.deepEqual((await lastEvent(store))?.detail, { before });
       const facts = await policy.findSubjectByName('dave');
       assert.deepEqual([facts?.organizations, facts?.teams, facts?.grants], [[], [], []]);
       assert.deepEqual((await policy.findSubjectByName('carol'))?.organizations, []);

@@ -88,6 +88,27 @@ export function describePolicyStore(name: string, open: OpenMetadataStore): void
       });
     });
 
+    test('a robot of a user’s own namespace rests while the user is disabled, one of an organization does not', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      const { robots, users, policy } = store.accounts;
+      await addUser(store, 'carol');
+      await addOrganization(store, 'acme', 'carol');
+      for (const namespace of ['carol', 'acme'])
+        await robots.add({ namespace, name: 'ci', description: '', origin: { actor: 'carol' } });
+      const disabled = async () =>
+        Promise.all(
+          ['carol', 'carol+ci', 'acme+ci'].map(
+            async (each) => (await policy.findSubjectByName(each))?.disabled,
+          ),
+        );
+      await users.disable({ name: 'carol', origin });
+      assert.deepEqual(await disabled(), [true, true, false]);
+      await users.enable({ name: 'carol', origin });
+      assert.deepEqual(await disabled(), [false, false, false]);
+      await robots.update({ name: 'carol+ci', changes: { enabled: false }, origin });
+      assert.deepEqual(await disabled(), [false, true, false]);
+    });
+
     test('teams, everybody and nobody are no subjects of a decision', async (t) => {
       const store = await open(t, { clock: manualClock() });
       const { policy, organizations } = store.accounts;

@@ -111,9 +111,14 @@ export function describeEventStore(name: string, open: OpenMetadataStore): void 
       await addUser(store, 'ahead');
       clock.jump(-9000);
       await addUser(store, 'after');
+      clock.jump(9001);
+      await addUser(store, 'later');
       const found = async (filter: AuditFilter) => (await audit(store, filter)).shown;
-      const [before, ahead, after] = ['before', 'ahead', 'after'].map((each) => `user.add user:${each}`);
-      assert.deepEqual(await found({ since: start + 500 }), [after, ahead]);
+      const [before, ahead, after, later] = ['before', 'ahead', 'after', 'later'].map(
+        (each) => `user.add user:${each}`,
+      );
+      assert.deepEqual(await found({ since: start + 500 }), [later, after, ahead]);
+      assert.deepEqual(await found({ since: start + 5000 }), [later, ahead]);
       assert.deepEqual(await found({ until: start + 5000 }), [after, before]);
       assert.deepEqual(await found({ since: start + 500, until: start + 5000 }), [after]);
     });

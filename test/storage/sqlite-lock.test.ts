@@ -1,6 +1,9 @@
 // One process per data folder.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { FolderInUseError, lockFolder } from '../../src/storage/sqlite/lock.ts';
 import { makeFolder, onEnd } from '../support/cleanup.ts';
 import { startMetadataProcess } from '../support/metadata-process.ts';
@@ -38,4 +41,16 @@ test('a folder is locked against the same process too, and a release frees it', 
   lock.release();
   assert.throws(() => lockFolder(folder), FolderInUseError);
   next.release();
+});
+
+test('a lock that its holder keeps no hold of is not collected as garbage', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const folder = await makeFolder(t, 'lock');
+  lockFolder(folder);
+  for (let round = 0; round < 3; round += 1) {
+    collectGarbage();
+    await nextTurn();
+  }
+  assert.throws(() => lockFolder(folder), FolderInUseError);
 });

@@ -117,9 +117,10 @@ class Documents {
 }
 
 function findTemplate(templates: readonly string[], path: string): string | undefined {
+  const bare = (text: string) => text.replace(/\/$/, '');
   const fits = (template: string) =>
-    new RegExp(`^${template.replaceAll(/[.+]/g, '\\$&').replaceAll(/\{\w+\}/g, '[^/]+')}/?$`).test(path);
-  return templates.find((template) => template === path) ?? templates.find(fits);
+    new RegExp(`^${template.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(bare(path));
+  return templates.find((template) => bare(template) === bare(path)) ?? templates.find(fits);
 }
 
 export interface ApiRegistry {

@@ -29,11 +29,20 @@ export async function errorCode(reply: Response): Promise<string> {
   return error.code;
 }
 
+/** Headers that a request carries besides its own, for example Authorization. */
+export type Headers = Readonly<Record<string, string>>;
+
 /** Pushes a blob in one POST and returns its digest. */
-export async function pushBlob(url: string, name: string, bytes: Uint8Array | string): Promise<string> {
+export async function pushBlob(
+  url: string,
+  name: string,
+  bytes: Uint8Array | string,
+  headers: Headers = {},
+): Promise<string> {
   const digest = sha256(bytes);
   const reply = await fetch(`${url}/v2/${name}/blobs/uploads/?digest=${digest}`, {
     method: 'POST',
+    headers,
     body: bytes,
   });
   assert.equal(reply.status, 201, await reply.text());
@@ -41,8 +50,8 @@ export async function pushBlob(url: string, name: string, bytes: Uint8Array | st
 }
 
 /** Opens an upload session and returns its absolute location. */
-export async function beginUpload(url: string, name: string): Promise<string> {
-  const reply = await fetch(`${url}/v2/${name}/blobs/uploads/`, { method: 'POST' });
+export async function beginUpload(url: string, name: string, headers: Headers = {}): Promise<string> {
+  const reply = await fetch(`${url}/v2/${name}/blobs/uploads/`, { method: 'POST', headers });
   assert.equal(reply.status, 202, await reply.text());
   return new URL(reply.headers.get('location') ?? '', url).href;
 }
@@ -54,10 +63,11 @@ export async function putManifest(
   reference: string,
   manifest: object | Buffer,
   mediaType = ociManifest,
+  headers: Headers = {},
 ): Promise<Response> {
   return await fetch(`${url}/v2/${name}/manifests/${reference}`, {
     method: 'PUT',
-    headers: { 'content-type': mediaType },
+    headers: { 'content-type': mediaType, ...headers },
     body: Buffer.isBuffer(manifest) ? manifest : JSON.stringify(manifest),
   });
 }
@@ -76,6 +86,7 @@ export async function pushImage(
   name: string,
   reference: string,
   seed = reference,
+  headers: Headers = {},
 ): Promise<PushedImage> {
   const config = JSON.stringify({ architecture: 'amd64', os: 'linux', seed });
   const layer = `layer of ${seed}`;
@@ -84,19 +95,19 @@ export async function pushImage(
     mediaType: ociManifest,
     config: {
       mediaType: 'application/vnd.oci.image.config.v1+json',
-      digest: await pushBlob(url, name, config),
+      digest: await pushBlob(url, name, config, headers),
       size: config.length,
     },
     layers: [
       {
         mediaType: 'application/vnd.oci.image.layer.v1.tar',
-        digest: await pushBlob(url, name, layer),
+        digest: await pushBlob(url, name, layer, headers),
         size: layer.length,
       },
     ],
   };
   const body = JSON.stringify(manifest);
-  const reply = await putManifest(url, name, reference, manifest);
+  const reply = await putManifest(url, name, reference, manifest, ociManifest, headers);
   assert.equal(reply.status, 201, await reply.text());
   const digest = sha256(body);
   const [first] = manifest.layers;

@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import pino from 'pino';
 import { type RunningServer, startServer } from '../../src/cli/server.ts';
 import type { Config } from '../../src/config/config.ts';
+import { settingsInForce } from '../../src/config/in-force.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Clock } from '../../src/storage/clock.ts';
 
@@ -28,13 +29,16 @@ export async function startRegistry(
   const data = options.data ?? (await temporaryFolder(t));
   const all = { data, 'http.port': '0', ...settings };
   const flags = Object.entries(all).map(([path, text]) => ({ path, flag: `--${path}`, text }));
-  const { config } = loadConfig({ folder: data, environment: {}, flags });
+  const loaded = loadConfig({ folder: data, environment: {}, flags });
+  const { config } = loaded;
+  const inForce = settingsInForce(loaded);
   const logged: Record<string, unknown>[] = [];
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) });
   const server = await startServer({
     config,
     log,
     version: 'test',
+    settings: () => inForce,
     ...(options.clock ? { clock: options.clock } : {}),
   });
   let closed: Promise<void> | undefined;

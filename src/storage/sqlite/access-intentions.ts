@@ -4,9 +4,10 @@ import type { Connection } from './connection.ts';
 import { CredentialWrites } from './credential-writes.ts';
 import { GrantWrites } from './grant-writes.ts';
 import { NamespaceWrites } from './namespace-writes.ts';
+import type { KeepTimes } from './now.ts';
 import { OrganizationWrites } from './organization-writes.ts';
 import { RobotWrites } from './robot-writes.ts';
-import type { KeepTimes, SharedWrites } from './shared-writes.ts';
+import type { SharedWrites } from './shared-writes.ts';
 import { UserWrites } from './user-writes.ts';
 
 export function makeAccessIntentions(db: Connection, shared: SharedWrites, keep: KeepTimes) {

@@ -10,7 +10,8 @@ import type {
   UploadLimits,
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
+import type { Now } from './now.ts';
+import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
   addBlob: 'INSERT INTO blob (digest, location, size, verified_at) VALUES (?, ?, ?, ?)',

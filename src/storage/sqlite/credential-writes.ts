@@ -17,7 +17,7 @@ import {
 } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Change } from './event-writes.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 import type { UserWrites } from './user-writes.ts';
 
 export const sql = {

@@ -2,7 +2,7 @@
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { AuditAction, EventKind, EventStore, Origin, SignIns } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 export const sql = {
   addEvent: `INSERT INTO event (at, kind, actor, outcome, repository, reference, digest, object, namespace, address,

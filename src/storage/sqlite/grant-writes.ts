@@ -4,7 +4,7 @@ import type { Origin } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
 import { type GrantRow, grantColumns, numberOfRole, toGrant, toSeconds } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 export const sql = {
   grantById: `SELECT ${grantColumns} FROM access_grant g JOIN subject s ON s.id = g.subject_id

@@ -5,7 +5,8 @@ import { makeAccessIntentions } from './access-intentions.ts';
 import { BlobWrites, Refusal } from './blob-writes.ts';
 import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
-import { type KeepTimes, type Now, SharedWrites } from './shared-writes.ts';
+import type { KeepTimes, Now } from './now.ts';
+import { SharedWrites } from './shared-writes.ts';
 
 export const sql = {
   readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',

@@ -3,7 +3,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { codeOf } from './connection.ts';
+import { type Connection, codeOf } from './connection.ts';
 
 export interface FolderLock {
   release(): void;
@@ -24,6 +24,9 @@ export class FolderInUseError extends Error {
   }
 }
 
+/** Connections that hold a lock: one that is collected as garbage is closed, and its lock with it. */
+const holding = new Set<Connection>();
+
 /** Locks `folder`, which must exist, until `release` or the end of the process. Throws FolderInUseError. */
 export function lockFolder(folder: string): FolderLock {
   const pidFile = join(folder, 'berth.pid');
@@ -37,6 +40,7 @@ export function lockFolder(folder: string): FolderLock {
     if (codeOf(error)?.startsWith('SQLITE_BUSY')) throw new FolderInUseError(folder, readPid(pidFile));
     throw error;
   }
+  holding.add(db);
   try {
     writeFileSync(pidFile, `${process.pid}\n`);
   } catch {
@@ -49,6 +53,7 @@ export function lockFolder(folder: string): FolderLock {
       held = false;
       rmSync(pidFile, { force: true });
       db.close();
+      holding.delete(db);
     },
   };
 }

@@ -12,7 +12,8 @@ import type {
   SparseMode,
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { KeepTimes, Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
+import type { KeepTimes, Now } from './now.ts';
+import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
   manifestByDigest: 'SELECT id, media_type FROM manifest WHERE repository_id = ? AND digest = ?',

@@ -4,10 +4,10 @@ import type { Namespace, NamespaceStore } from '../account-store.ts';
 import type { Visibility } from '../metadata-store.ts';
 import type { AccessSteps, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { KeepTimes, Now } from './shared-writes.ts';
+import type { KeepTimes, Now } from './now.ts';
 
 export const sql = {
-  namespaceByName: 'SELECT id, kind, removed_at AS removedAt FROM namespace WHERE name = ?',
+  namespaceByName: 'SELECT id, kind FROM namespace WHERE name = ?',
   addNamespace: 'INSERT INTO namespace (name, kind, default_visibility, created_at) VALUES (?, ?, ?, ?)',
   adoptNamespace: `UPDATE namespace SET kind = ?, default_visibility = coalesce(?, default_visibility) WHERE id = ?`,
   liveRepositories: `SELECT count(*) FROM repository WHERE namespace_id = ? AND state = 'live'`,
@@ -21,9 +21,17 @@ export const sql = {
     WHERE namespace_id = ? AND state <> 'deleted'`,
   dropUploadsOfRobots: `DELETE FROM upload WHERE principal IN
     (SELECT name FROM subject WHERE namespace_id = ? AND kind = 'robot')`,
-  dropRobotsAndTeams: `DELETE FROM subject WHERE namespace_id = ? AND kind IN ('robot', 'team')`,
+  dropSubjects: 'DELETE FROM subject WHERE namespace_id = ? AND kind = ?',
   dropGrants: 'DELETE FROM access_grant WHERE namespace_id = ?',
 } as const;
+
+/** How much went with a namespace, for the audit. */
+export interface Retired {
+  readonly repositories: number;
+  readonly grants: number;
+  readonly robots: number;
+  readonly teams: number;
+}
 
 /** The intentions on namespaces over one connection. */
 export class NamespaceWrites {
@@ -69,7 +77,7 @@ export class NamespaceWrites {
   /** Whether no user or organization has or had the namespace of that name: there is none, or a push made it. */
   isFree(name: string): boolean {
     const found = this.#find(name);
-    return found === undefined || (found.kind === 'unowned' && found.removedAt === null);
+    return found === undefined || found.kind === 'unowned';
   }
 
   /** Makes a free name a namespace of `kind`: a new one, or the one that a push made, with `adopted` repositories. */
@@ -90,22 +98,23 @@ export class NamespaceWrites {
 
   /**
    * Takes a namespace out of sight: its repositories are deleted (restorable for the grace time), uploads into them end, its
-   * robots, teams and grants go. Answers how many repositories were live.
+   * robots, teams and grants go. Answers what went; of repositories, the live ones.
    */
-  retire(now: Now, namespaceId: number): number {
+  retire(now: Now, namespaceId: number): Retired {
     const repositories = this.countRepositories(namespaceId);
     this.#statements.dropUploadsInside.run(namespaceId);
     this.#statements.deleteRepositories.run(now.ticks + this.#keep.undeleteSeconds, namespaceId);
     this.#statements.dropUploadsOfRobots.run(namespaceId);
-    this.#statements.dropRobotsAndTeams.run(namespaceId);
-    this.#statements.dropGrants.run(namespaceId);
+    const grants = this.#statements.dropGrants.run(namespaceId).changes;
+    const robots = this.#statements.dropSubjects.run(namespaceId, 'robot').changes;
+    const teams = this.#statements.dropSubjects.run(namespaceId, 'team').changes;
     this.#statements.retireNamespace.run(now.at, namespaceId);
-    return repositories;
+    return { repositories, grants, robots, teams };
   }
 
   #find(name: string) {
     return this.#statements.namespaceByName.get(name) as
-      | { readonly id: number; readonly kind: Namespace['kind']; readonly removedAt: number | null }
+      | { readonly id: number; readonly kind: Namespace['kind'] }
       | undefined;
   }
 }

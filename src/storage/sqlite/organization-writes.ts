@@ -4,7 +4,7 @@ import type { Origin } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input, NamespaceHead } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { NamespaceWrites } from './namespace-writes.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 export const sql = {
   memberRole: 'SELECT role FROM organization_member WHERE namespace_id = ? AND subject_id = ?',
@@ -62,17 +62,16 @@ export class OrganizationWrites {
     const organization = this.#steps.findOrganization(name);
     if (organization === undefined || lasting.has(name)) return { outcome: 'unknown' };
     // Members stay written down: they are who it belongs to when it is restored.
-    const repositories = this.#namespaces.retire(now, organization.id);
+    const retired = this.#namespaces.retire(now, organization.id);
     this.#steps.movePolicy();
     const object = `organization:${name}`;
-    const before = { repositories };
     this.#steps.events.addChange(now, origin, {
       action: 'organization.remove',
       object,
       namespace: name,
-      before,
+      before: { ...retired },
     });
-    return { outcome: 'removed', repositories };
+    return { outcome: 'removed', repositories: retired.repositories };
   }
 
   setMember(now: Now, input: Input<OrganizationStore['setMember']>): Answer<OrganizationStore['setMember']> {

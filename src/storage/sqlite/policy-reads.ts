@@ -5,7 +5,9 @@ import type { Visibility } from '../metadata-store.ts';
 import { type HeldGrantRow, heldGrantColumns, toHeldGrant } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 
-const subjectColumns = `s.id, s.kind, s.name, s.role, s.guest, s.disabled_at AS disabledAt,
+const subjectColumns = `s.id, s.kind, s.name, s.role, s.guest, s.disabled_at IS NOT NULL OR EXISTS (
+    SELECT 1 FROM subject o WHERE o.namespace_id = s.namespace_id AND o.kind = 'user' AND o.disabled_at IS NOT NULL
+  ) AS disabled,
   s.password_generation AS passwordGeneration, n.name AS namespace`;
 
 export const sql = {
@@ -29,7 +31,7 @@ interface SubjectRow {
   readonly name: string;
   readonly role: RegistryRole | null;
   readonly guest: number;
-  readonly disabledAt: number | null;
+  readonly disabled: number;
   readonly passwordGeneration: number;
   readonly namespace: string | null;
 }
@@ -56,7 +58,7 @@ export function makePolicyReads(db: Connection) {
       name: row.name,
       registryRole: row.role ?? 'user',
       guest: row.guest === 1,
-      disabled: row.disabledAt !== null,
+      disabled: row.disabled === 1,
       passwordGeneration: row.passwordGeneration,
       namespace: row.namespace ?? undefined,
       organizations: organizations.sort(byName),

@@ -3,7 +3,7 @@ import type { RobotStore } from '../account-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
 import { type RobotRow, robotColumns, toRobot } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 export const sql = {
   robotByName: `SELECT ${robotColumns} FROM subject s JOIN namespace n ON n.id = s.namespace_id

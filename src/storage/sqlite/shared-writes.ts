@@ -6,19 +6,7 @@ import type { Location } from '../blob-store.ts';
 import type { Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
-
-/** The time of a transaction, given by whoever asked for it: Unix seconds, and seconds of the registry's uptime. */
-export interface Now {
-  readonly at: number;
-  readonly ticks: number;
-}
-
-/** How long things are kept, in seconds of uptime. */
-export interface KeepTimes {
-  readonly leaseSeconds: number;
-  readonly undeleteSeconds: number;
-  readonly unlinkDelaySeconds: number;
-}
+import type { KeepTimes, Now } from './now.ts';
 
 export const sql = {
   repositoryByName: `SELECT id, namespace_id FROM repository WHERE name = ? AND state <> 'deleted'`,

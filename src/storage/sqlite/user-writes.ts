@@ -5,7 +5,7 @@ import type { AccessSteps, Answer, Input } from './access-steps.ts';
 import { toUser, type UserRow } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { NamespaceWrites } from './namespace-writes.ts';
-import type { Now } from './shared-writes.ts';
+import type { Now } from './now.ts';
 
 const endedCredentials = (kinds: string) => `SELECT count(*) FROM credential
   WHERE subject_id = ? AND kind = '${kinds}' AND (expires_at IS NULL OR expires_at > ?)`;
@@ -155,15 +155,14 @@ export class UserWrites {
     if (ended.repositories > 0 && !deleteRepositories)
       return { outcome: 'has-repositories', repositories: ended.repositories };
 
-    if (user.namespaceId !== null) this.#namespaces.retire(now, user.namespaceId);
+    const retired = user.namespaceId === null ? {} : this.#namespaces.retire(now, user.namespaceId);
     this.#statements.dropGrants.run(user.id);
     this.#statements.dropMemberships.run(user.id);
     this.#statements.dropTeamMemberships.run(user.id);
     this.#steps.dropCredentials(user);
     this.#statements.retireUser.run(now.at, user.id);
     this.#steps.movePolicy();
-    const { repositories } = ended;
-    this.#tell(now, origin, 'user.remove', name, { before: { ...profileOf(user), repositories } });
+    this.#tell(now, origin, 'user.remove', name, { before: { ...profileOf(user), ...retired } });
     return { outcome: 'removed', ended };
   }
 

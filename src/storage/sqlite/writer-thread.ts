@@ -5,8 +5,8 @@ import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { WriterStatistics } from '../metadata-store.ts';
 import { tellsDamage } from './connection.ts';
 import type { Failure, GroupResult, InputOf, IntentionName, OutputOf } from './group-commit.ts';
+import type { KeepTimes, Now } from './now.ts';
 import { DamagedDatabaseError } from './prepare-database.ts';
-import type { KeepTimes, Now } from './shared-writes.ts';
 import type { WriterReply, WriterRequest } from './writer.ts';
 
 /** Bounds of a group: together they bound the log that one commit writes and the time that a newcomer waits. */

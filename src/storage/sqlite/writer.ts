@@ -13,8 +13,8 @@ import {
   readTicks,
   toFailure,
 } from './group-commit.ts';
+import type { KeepTimes, Now } from './now.ts';
 import { syncPath } from './prepare-database.ts';
-import type { KeepTimes, Now } from './shared-writes.ts';
 
 export type WriterRequest =
   | { readonly kind: 'open'; readonly path: string; readonly keep: KeepTimes }

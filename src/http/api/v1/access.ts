@@ -30,6 +30,7 @@ const because = strict({
 const explanation = strict({
   subject: Type.String(),
   repository: Type.String(),
+  enabled: Type.Boolean({ description: 'false: disabled, and so without any right for now.' }),
   role: nullable(role, 'null: none; to this subject the repository does not exist.'),
   actions: Type.Array(action),
   because: Type.Array(because),
@@ -71,7 +72,8 @@ export function accessRoutes(routes: Routes, context: ApiContext): void {
       const rights = isSelf ? own : await rightsOf(subject);
       const grants = administers ? await grantsAround(repository) : [];
       const explained = explain({ rights, repository, visibility, grants, now });
-      return found({ subject: formatSubject(subject), repository, ...show(explained) });
+      const enabled = isSelf || (await isEnabled(subject));
+      return found({ subject: formatSubject(subject), repository, enabled, ...show(explained) });
     },
   });
 
@@ -83,6 +85,11 @@ export function accessRoutes(routes: Routes, context: ApiContext): void {
     const rights = await policy.rightsOfName(name);
     if (rights === undefined) throw notFound(`${kind} ${name}`);
     return rights;
+  }
+
+  async function isEnabled({ name }: Subject): Promise<boolean> {
+    const facts = await context.registry.metadata.accounts.policy.findSubjectByName(name);
+    return facts?.disabled !== true;
   }
 
   async function grantsAround(repository: RepositoryName): Promise<readonly Grant[]> {

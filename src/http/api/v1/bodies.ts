@@ -14,7 +14,8 @@ export function parseBodies(
 ): void {
   const read = (payload: Readable) => readBody(payload, limits.jsonBody, limits.jsonBodyTimeout);
   api.removeAllContentTypeParsers();
-  api.addContentTypeParser(jsonTypes, async (_request: FastifyRequest, payload: Readable) => {
+  api.addContentTypeParser(jsonTypes, async (request: FastifyRequest, payload: Readable) => {
+    if (request.routeOptions.config.textBody === true) throw wrongType('text/plain');
     const bytes = await read(payload);
     if (bytes.length === 0) return undefined;
     try {

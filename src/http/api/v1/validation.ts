@@ -83,12 +83,16 @@ function sentenceOf({ keyword, message, params, schemaPath }: Finding, schema: T
   const node = nodeAt(schema, schemaPath);
   if (keyword === 'enum')
     return `use one of: ${(params as { allowedValues: unknown[] }).allowedValues.join(', ')}`;
-  if (
-    (keyword === 'pattern' || keyword === 'format' || keyword === 'anyOf') &&
-    typeof node.description === 'string'
-  )
-    return `use ${node.description}`;
+  if (keyword === 'anyOf') return `use ${branchesOf(node).join(', or ')}`;
+  if (keyword === 'pattern' && typeof node.description === 'string') return `use ${node.description}`;
   return message;
+}
+
+function branchesOf({ anyOf }: Record<string, unknown>): string[] {
+  return (Array.isArray(anyOf) ? (anyOf as Record<string, unknown>[]) : []).map((branch) => {
+    if (Array.isArray(branch.enum)) return `one of ${branch.enum.join(', ')}`;
+    return String(branch.description ?? branch.type);
+  });
 }
 
 function namesOf(value: unknown): string[] {

@@ -1,0 +1,21 @@
+// Words that the contracts of the stores share.
+
+/** Who did something, from where: it goes into history and event rows. */
+export interface Origin {
+  readonly actor: string;
+  readonly address?: string | undefined;
+  readonly userAgent?: string | undefined;
+  readonly requestId?: string | undefined;
+}
+
+/** A page of a keyset-ordered list. `more` tells that something follows the last item. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly more: boolean;
+}
+
+export const visibilities = ['private', 'internal', 'public'] as const;
+export type Visibility = (typeof visibilities)[number];
+
+/** Nothing was written: what it is about is not there, or its name is taken. */
+export type NameOutcome = { readonly outcome: 'unknown' } | { readonly outcome: 'exists' };
