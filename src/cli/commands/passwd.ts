@@ -1,8 +1,10 @@
 // `berth user passwd`: a new password, for oneself, for somebody else, or with a one-time code.
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { path } from '../client/api.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+import { firstPasswordFile } from '../first-administrator.ts';
 import { askNewPassword, askSecret, readSecretFromInput } from '../output/ask.ts';
 import { type Call, define } from './define.ts';
 
@@ -66,8 +68,12 @@ async function passwd(call: Call<PasswdOptions>): Promise<void> {
     const password = options.passwordStdin
       ? await readSecretFromInput(call.context)
       : await askNewPassword(call.context);
+    // The server removes the file with the first password of admin when that is changed.
+    const first = api.door.folder === undefined ? undefined : firstPasswordFile(api.door.folder);
+    const wasThere = first !== undefined && existsSync(first);
     await api.put(path`users/${name}/password`, { password });
-    if (!options.quiet) stdout.write(`${name}: password changed\n`);
+    const gone = wasThere && !existsSync(first) ? '. The first-password file is gone' : '';
+    if (!options.quiet) stdout.write(`${name}: password changed${gone}\n`);
   }
 }
 
