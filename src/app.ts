@@ -81,14 +81,14 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
     done();
   });
   observe(app, log, metrics, config.log.requests);
-  guard(app, { ...context, decideNeed: needGuard(context) });
+  guard(app, { ...context, decideNeed: needGuard(context), onRefusal: metrics.refuse });
   passBodiesOn(app);
   app.setNotFoundHandler({}, replyNotFound);
 
   healthRoutes(app, context);
   if (config.metrics.address === undefined) metricsRoutes(app, metrics);
   startPageRoutes(app, context);
-  tokenRoutes(app, context);
+  tokenRoutes(app, context, metrics.refuse);
   searchRoutes(app, context);
   baseRoutes(app);
   listRoutes(app, context);

@@ -1,6 +1,5 @@
 // The log of a running server: pino JSON lines on stdout, or a form for people on a terminal.
 import pino, { type DestinationStream, type Logger } from 'pino';
-import pinoPretty from 'pino-pretty';
 import type { Config } from '../config/config.ts';
 import type { Surroundings } from './context.ts';
 
@@ -26,12 +25,15 @@ const redacted = ['', 'headers.', 'req.headers.'].flatMap((prefix) =>
   ['authorization', 'cookie', 'token', 'password', 'secret'].map((name) => prefix + name),
 );
 
-export function openLog({ level, format }: Config['log'], { environment, stdout }: Surroundings): ServerLog {
+export async function openLog(
+  { level, format }: Config['log'],
+  { environment, stdout }: Surroundings,
+): Promise<ServerLog> {
   const onTerminal = stdout.isTTY === true;
   const pretty = format === 'pretty' || (format === 'auto' && onTerminal);
   const lines = pino.destination({ dest: 1, sync: pretty, ...(pretty ? {} : gathered) });
   const coloured = onTerminal && (environment.NO_COLOR ?? '') === '';
-  const target: DestinationStream = pretty ? prettyLines(lines, coloured) : lines;
+  const target: DestinationStream = pretty ? await prettyLines(lines, coloured) : lines;
   let waiting: string[] | undefined = [];
   const release = (): void => {
     const held = waiting ?? [];
@@ -54,7 +56,9 @@ export function openLog({ level, format }: Config['log'], { environment, stdout 
   return { log, release, flush };
 }
 
-function prettyLines(destination: DestinationStream, colorize: boolean): DestinationStream {
+async function prettyLines(destination: DestinationStream, colorize: boolean): Promise<DestinationStream> {
+  // Loaded where it is needed: a server that logs JSON would hold it for nothing.
+  const { default: pinoPretty } = await import('pino-pretty');
   return pinoPretty({
     destination: destination as never,
     colorize,

@@ -20,7 +20,7 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   // Files are for this user alone, whatever the shell's umask; the stores need not think of it.
   process.umask(0o077);
   const { config } = loaded;
-  const { log, release, flush } = openLog(config.log, context);
+  const { log, release, flush } = await openLog(config.log, context);
   let server: RunningServer | undefined;
   const lifetime = beginLifetime(log, flush, async () => {
     const reloaded = await reload(sources, config, server, log);

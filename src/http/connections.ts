@@ -1,5 +1,5 @@
 // The HTTP server under Fastify: limits of connections and headers, TLS, and what a socket gets that speaks something else.
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Config } from '../config/config.ts';
@@ -11,6 +11,9 @@ export interface TlsMaterial {
   readonly key: string;
   readonly minimumVersion: '1.2' | '1.3';
 }
+
+// An import of node:http would also read its WebSocket export, and so load undici: 10 MiB for nothing.
+const { createServer: createHttpServer } = process.getBuiltinModule('node:http');
 
 const connectionsCheckingMilliseconds = 5000;
 /** The first byte of a TLS handshake record. */

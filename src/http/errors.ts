@@ -6,13 +6,12 @@ import { OciError } from '../oci/errors.ts';
 import { DiskFullError, MediumFailedError, StoreUnavailableError } from '../storage/faults.ts';
 import { drainBody } from './body.ts';
 
-const fastifyCodes = new Map<number, OciError['code']>([
-  [400, 'NAME_INVALID'],
-  [404, 'NAME_UNKNOWN'],
-  [405, 'UNSUPPORTED'],
-  [413, 'SIZE_INVALID'],
-  [414, 'SIZE_INVALID'],
-  [415, 'UNSUPPORTED'],
+/** What Fastify itself refuses, by status. Its own messages repeat the whole URL. */
+const fastifyRefusals = new Map<number, readonly [OciError['code'], string]>([
+  [400, ['NAME_INVALID', 'the request target is not a valid URL']],
+  [413, ['SIZE_INVALID', 'the body is too large']],
+  [414, ['SIZE_INVALID', 'a part of the URL is longer than any name, tag or digest']],
+  [415, ['UNSUPPORTED', 'the Content-Type is malformed: expected type/subtype']],
 ]);
 
 /** `error` as what the client is told. The original stays the cause. */
@@ -38,11 +37,9 @@ export function asOciError(error: unknown): OciError {
     const message = 'too many passwords are being checked at once: try again in a few seconds';
     return new OciError('TOOMANYREQUESTS', message, {}, { headers: { 'retry-after': '5' } });
   }
-  const status = (error as Partial<FastifyError> | null)?.statusCode;
-  const code = status === undefined ? undefined : fastifyCodes.get(status);
-  if (status !== undefined && code !== undefined) {
-    return new OciError(code, (error as Error).message, {}, { status, cause: error });
-  }
+  const status = (error as Partial<FastifyError> | null)?.statusCode ?? 500;
+  const refusal = fastifyRefusals.get(status);
+  if (refusal !== undefined) return new OciError(...refusal, {}, { status, cause: error });
   return new OciError(
     'UNKNOWN',
     'the registry failed to answer; its log tells more under this request id',
@@ -65,7 +62,9 @@ export async function replyWithError(
   const oci = asOciError(error);
   // A refusal that was meant (read-only, no room) is no failure; neither is a client that went away.
   const meant = error instanceof OciError && error.cause === undefined;
-  request.failure = oci.status >= 500 && !meant && !request.raw.destroyed ? error : undefined;
+  // The socket tells: a request whose body was read to its end is destroyed as well.
+  const clientLeft = request.raw.socket.destroyed;
+  request.failure = oci.status >= 500 && !meant && !clientLeft ? error : undefined;
   if (reply.sent || reply.raw.destroyed) return;
   const drained = await drainBody(request.raw);
   if (!drained) reply.header('connection', 'close');

@@ -1,5 +1,5 @@
 // What a request tells of who is asking and from where: read when the policy asks for it, since mode `open` needs little of it.
-import type { IncomingHttpHeaders, Server } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { RequestFacts } from '../auth/access.ts';
@@ -47,7 +47,7 @@ class HttpFacts implements RequestFacts {
   }
 
   get forwarded(): boolean {
-    return isForwarded(this.#headers);
+    return isForwarded(this.#request.raw);
   }
 
   get crossSite(): boolean {
@@ -72,7 +72,7 @@ function localUserOf(headers: IncomingHttpHeaders): string {
   return typeof said === 'string' && localUserPattern.test(said) ? `local:${said}` : 'local';
 }
 
-// What proxies add, standard or not; nginx's bare proxy_pass adds nothing, and only the Host header tells then.
+// What proxies add, standard or not.
 const proxyHeaders = new Set([
   'forwarded',
   'via',
@@ -85,7 +85,12 @@ const proxyHeaders = new Set([
   'x-envoy-external-address',
 ]);
 
-function isForwarded(headers: IncomingHttpHeaders): boolean {
+/**
+ * Whether somebody else's request is being passed on. A bare proxy_pass of nginx adds nothing and sends its upstream's
+ * address as Host, but speaks HTTP/1.0, which no client of a registry does.
+ */
+export function isForwarded({ headers, httpVersion }: IncomingMessage): boolean {
+  if (httpVersion === '1.0') return true;
   for (const name in headers) if (proxyHeaders.has(name) || name.startsWith('x-forwarded-')) return true;
   return false;
 }

@@ -9,6 +9,7 @@ import type { Origin } from '../storage/metadata-store.ts';
 import { type ChallengeError, challengeText } from './challenge.ts';
 import { replyNotFound } from './errors.ts';
 import { factsOf } from './facts.ts';
+import type { RefusalReason } from './metrics.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -35,6 +36,8 @@ export type NeedGuard = (request: FastifyRequest) => Promise<void>;
 export interface GuardOptions {
   readonly access: Access;
   readonly config: Config;
+  /** Told of each request that is not let on. */
+  readonly onRefusal: (reason: RefusalReason) => void;
   /** Without it no route may declare a need. */
   readonly decideNeed?: NeedGuard | undefined;
 }
@@ -85,6 +88,7 @@ function refusalOf(
   authentication: Exclude<Authentication, { outcome: 'principal' }>,
   options: GuardOptions,
 ): OciError {
+  options.onRefusal(authentication.outcome);
   switch (authentication.outcome) {
     case 'refused':
       return new OciError('DENIED', authentication.reason);
@@ -104,6 +108,7 @@ function denialOf(
   decision: Exclude<Decision, { outcome: 'allowed' }>,
   options: GuardOptions,
 ): OciError {
+  options.onRefusal(decision.outcome);
   switch (decision.outcome) {
     case 'unauthenticated':
       return unauthorized(request, action, 'authentication required: sign in first', undefined, options);

@@ -1,19 +1,28 @@
 // Prometheus metrics, with the names that docker's distribution gives them, so that existing dashboards fit.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client';
+import type { Authentication, Decision } from '../auth/access.ts';
 import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declare } from './context.ts';
 import { replyNotFound } from './errors.ts';
+import { isForwarded } from './facts.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 const sizes = [256, 1024, 4096, 16384, 65536, 1 << 20, 1 << 24, 1 << 28, 2 ** 32];
 
+/** Why a request was not let on: who asks is not known well enough, or may not. */
+export type RefusalReason =
+  | Exclude<Authentication['outcome'], 'principal'>
+  | Exclude<Decision['outcome'], 'allowed'>;
+
 export interface Metrics {
-  /** Notes a request that begins. */
-  begin(): void;
+  /** Notes a request that begins, once its route is known. */
+  begin(request: FastifyRequest): void;
   /** Notes a request that is over. */
-  end(request: FastifyRequest, reply: FastifyReply, durationSeconds: number, responseBytes: number): void;
+  end(request: FastifyRequest, status: number, durationSeconds: number, responseBytes: number): void;
+  /** Notes that access control did not let a request go on. */
+  refuse(reason: RefusalReason): void;
   /** The exposition text and its media type. */
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -31,17 +40,23 @@ export function createMetrics(registry: Registry): Metrics {
   collectDefaultMetrics({ register: prometheus });
   const collectStores = storeMetrics(prometheus, registry);
   const http = httpMetrics(prometheus);
+  const refusals = new Counter({
+    name: 'berth_access_refused_total',
+    help: 'Requests that access control refused; invalid: wrong credentials, throttled: too many of them',
+    labelNames: ['reason'] as const,
+    registers: [prometheus],
+  });
   // Looking labels up by hash at each request would cost more than the request; each combination is bound once.
   const bound = new Map<string, Series>();
   return {
-    begin: () => http.inFlight.inc(),
-    end: (request, reply, durationSeconds, responseBytes) => {
-      http.inFlight.dec();
-      const handler = request.routeOptions.config.handler ?? 'other';
-      const key = `${handler} ${request.method} ${reply.statusCode}`;
+    begin: (request) => http.inFlightOf(handlerOf(request)).inc(),
+    end: (request, status, durationSeconds, responseBytes) => {
+      const handler = handlerOf(request);
+      http.inFlightOf(handler).dec();
+      const key = `${handler} ${request.method} ${status}`;
       let series = bound.get(key);
       if (series === undefined) {
-        series = http.bind(handler, request.method, reply.statusCode);
+        series = http.bind(handler, request.method, status);
         bound.set(key, series);
       }
       series.requests.inc();
@@ -49,6 +64,7 @@ export function createMetrics(registry: Registry): Metrics {
       series.requestBytes.observe(Number(request.headers['content-length'] ?? 0));
       series.responseBytes.observe(responseBytes);
     },
+    refuse: (reason) => refusals.inc({ reason }),
     expose: async () => {
       await collectStores();
       return { contentType: prometheus.contentType, text: await prometheus.metrics() };
@@ -56,11 +72,16 @@ export function createMetrics(registry: Registry): Metrics {
   };
 }
 
+function handlerOf(request: FastifyRequest): string {
+  return request.routeOptions.config.handler ?? 'other';
+}
+
 function httpMetrics(prometheus: MetricsRegistry) {
   const registers = [prometheus];
   const inFlight = new Gauge({
     name: 'registry_http_in_flight_requests',
     help: 'Requests being served',
+    labelNames: ['handler'] as const,
     registers,
   });
   const requests = new Counter({
@@ -88,22 +109,37 @@ function httpMetrics(prometheus: MetricsRegistry) {
     requestBytes: requestBytes.labels(handler, method.toLowerCase()),
     responseBytes: responseBytes.labels(handler, method.toLowerCase()),
   });
-  return { inFlight, bind };
+  const gauges = new Map<string, Gauge.Internal<'handler'>>();
+  const inFlightOf = (handler: string) => {
+    const bound = gauges.get(handler) ?? inFlight.labels(handler);
+    gauges.set(handler, bound);
+    return bound;
+  };
+  return { inFlightOf, bind };
 }
 
 // Returns what brings the figures up to date, once a scrape for all of them.
 function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Promise<void> {
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [prometheus] });
+  const registers = [prometheus];
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  // Of what only grows, the store tells how much it is by now.
+  const counter = (name: string, help: string) => {
+    const growing = new Counter({ name, help, registers });
+    return (total: number) => {
+      growing.reset();
+      growing.inc(total);
+    };
+  };
   const repositories = gauge('berth_repositories', 'Repositories with a manifest');
   const manifests = gauge('berth_manifests', 'Manifests stored');
   const tags = gauge('berth_tags', 'Tags');
   const blobs = gauge('berth_blobs', 'Blobs stored, each once');
   const bytes = gauge('berth_blob_bytes', 'Bytes of blobs stored, each once');
   const uploads = gauge('berth_uploads_open', 'Upload sessions open');
-  const commits = gauge('berth_database_commits', 'Commits of the database since the start');
-  const intentions = gauge('berth_database_intentions', 'Changes asked of the database since the start');
-  const commitSeconds = gauge('berth_database_commit_seconds', 'Time spent in commits since the start');
-  const queued = gauge('berth_database_queued', 'Changes waiting for a commit');
+  const commits = counter('berth_database_commits_total', 'Commits of the database');
+  const changes = counter('berth_database_changes_total', 'Changes that these commits held');
+  const commitSeconds = counter('berth_database_commit_seconds_total', 'Time spent in commits');
+  const waiting = gauge('berth_database_changes_waiting', 'Changes waiting for a commit');
   const free = gauge('berth_disk_free_bytes', 'Free bytes under the blob store');
   return async () => {
     const [totals, space] = await Promise.all([
@@ -117,10 +153,10 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Pr
     bytes.set(totals.blobBytes);
     uploads.set(totals.openUploads);
     const writer = registry.metadata.writerStatistics();
-    commits.set(writer.commits);
-    intentions.set(writer.intentions);
-    commitSeconds.set(writer.commitSeconds);
-    queued.set(writer.queued);
+    commits(writer.commits);
+    changes(writer.intentions);
+    commitSeconds(writer.commitSeconds);
+    waiting.set(writer.queued);
     free.set(space.freeBytes);
   };
 }
@@ -141,7 +177,6 @@ export function metricsRoutes(app: FastifyInstance, metrics: Metrics): void {
 
 // Neither passed on by a proxy nor asked for by a web page under another name (DNS rebinding).
 function comesFromHere({ raw }: FastifyRequest): boolean {
-  const { host, forwarded, via, 'x-forwarded-for': forwardedFor } = raw.headers;
-  if (forwarded !== undefined || via !== undefined || forwardedFor !== undefined) return false;
-  return isLoopbackAddress(raw.socket.remoteAddress ?? '') && isLoopbackHost(host ?? 'localhost');
+  if (isForwarded(raw)) return false;
+  return isLoopbackAddress(raw.socket.remoteAddress ?? '') && isLoopbackHost(raw.headers.host ?? 'localhost');
 }

@@ -6,18 +6,22 @@ import type { Metrics } from './metrics.ts';
 /** Routes whose requests are not worth a line each. */
 const quietHandlers = new Set(['health', 'metrics']);
 
+/** What logs and metrics say of a request whose client left before the answer began (nginx made it customary). */
+const clientLeft = 499;
+
 /** Registers the hooks. `requests: false` leaves out the line of a request that went well. */
 export function observe(app: FastifyInstance, log: Logger, metrics: Metrics, requests: boolean): void {
   app.addHook('onRequest', (request, reply, done) => {
     const beganAt = performance.now();
     const writtenBefore = request.raw.socket.bytesWritten;
-    metrics.begin();
+    metrics.begin(request);
     // Not onResponse, which an aborted request never reaches.
     reply.raw.once('close', () => {
       const milliseconds = performance.now() - beganAt;
       const aborted = !reply.raw.writableFinished;
       const bytes = aborted ? request.raw.socket.bytesWritten - writtenBefore : bodyBytes(request, reply);
-      metrics.end(request, reply, milliseconds / 1000, bytes);
+      const status = reply.raw.headersSent ? reply.statusCode : clientLeft;
+      metrics.end(request, status, milliseconds / 1000, bytes);
       const { handler = 'other' } = request.routeOptions.config;
       const failed = request.failure !== undefined;
       if (!failed && (!requests || quietHandlers.has(handler))) return;
@@ -27,7 +31,7 @@ export function observe(app: FastifyInstance, log: Logger, metrics: Metrics, req
         route: handler,
         repository: request.repository,
         reference: referenceOf(request.params),
-        status: reply.statusCode,
+        status,
         bytes,
         milliseconds: Math.round(milliseconds * 100) / 100,
         actor: request.principal?.name,

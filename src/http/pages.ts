@@ -20,7 +20,7 @@ export function wantedPage(request: FastifyRequest, limitWithoutN: number): Want
   const text = queryValue(request, 'n');
   if (text === undefined || text === '')
     return { limit: limitWithoutN, after: after === '' ? undefined : after };
-  if (!/^\d{1,15}$/.test(text)) {
+  if (!/^\d+$/.test(text)) {
     throw new OciError('PAGINATION_NUMBER_INVALID', 'n is not a number of items: use 0 or more', {
       n: text.slice(0, 50),
     });

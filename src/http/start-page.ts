@@ -11,7 +11,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#5
 const styleHash = createHash('sha256').update(style).digest('base64');
 
 export function startPageRoutes(app: FastifyInstance, context: HttpContext): void {
-  declare(app, '/', 'start-page', {
+  declare(app, '/', 'start_page', {
     GET: [
       'none',
       (request, reply) =>

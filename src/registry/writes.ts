@@ -40,9 +40,9 @@ export class WriteGate {
     this.#limits = limits;
   }
 
-  /** Takes over the settings that may change while running. */
-  reload(limits: WriteLimits): void {
-    this.#limits = limits;
+  /** Takes over the one setting that may change while running. */
+  reload({ readOnly }: Pick<WriteLimits, 'readOnly'>): void {
+    this.#limits = { ...this.#limits, readOnly };
   }
 
   /** Makes the registry read-only, or undoes that, as long as the process lives; what the settings say stays. */

@@ -160,7 +160,7 @@ export interface ManifestStore {
   remove(repository: RepositoryName, digest: Digest, origin: Origin): Promise<RemoveManifestOutcome>;
   /**
    * Manifests whose subject is `subject`, oldest first; empty for an unknown repository. An empty filter means all. A page
-   * may end before `limit` (with `more`) where annotations are large, so that no page holds more than a few MiB of them.
+   * may end before `limit` (with `more`) where manifests are large, so that no page takes long to read or to hold.
    */
   listReferrers(
     repository: RepositoryName,

@@ -163,6 +163,9 @@ describe('too many wrong passwords', () => {
     const endpoint = await fetch(`${url}/token`, { headers: basic('sam', 'guess 100') });
     assert.equal(endpoint.status, 429);
     assert.match(endpoint.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    assert.match(metrics, /^berth_access_refused_total\{reason="throttled"\} 2$/m);
+    assert.match(metrics, /^berth_access_refused_total\{reason="invalid"\} [1-9]\d*$/m);
   });
 });
 

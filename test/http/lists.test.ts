@@ -42,10 +42,10 @@ describe('tags/list', () => {
     const none = await json<{ tags: string[] }>(`${url}/v2/acme/web/tags/list?n=0`);
     assert.deepEqual(none.body.tags, []);
     assert.equal(none.headers.get('link'), null);
-    assert.equal(
-      (await json<{ tags: string[] }>(`${url}/v2/acme/web/tags/list?n=99999999`)).body.tags.length,
-      6,
-    );
+    for (const n of ['99999999', '9'.repeat(30)]) {
+      const all = await json<{ tags: string[] }>(`${url}/v2/acme/web/tags/list?n=${n}`);
+      assert.equal(all.body.tags.length, 6);
+    }
   });
 
   it('refuses an n that is no number', async (t) => {

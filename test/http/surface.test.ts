@@ -6,7 +6,16 @@ import { request } from 'node:http';
 import { request as requestSecurely } from 'node:https';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { beginUpload, errorCode, pushBlob, pushImage, sendRaw, sha256 } from '../support/client.ts';
+import Database from 'better-sqlite3';
+import {
+  beginUpload,
+  errorCode,
+  pushBlob,
+  pushImage,
+  putManifest,
+  sendRaw,
+  sha256,
+} from '../support/client.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
 
 /** A request with headers that fetch would not send; resolves with status and body. */
@@ -25,6 +34,14 @@ async function requestWith(
     });
     get.on('error', reject).end();
   });
+}
+
+/** What `find` gives as soon as it gives something, within two seconds: a log line is written after the answer. */
+async function eventually<Found>(find: () => Found | undefined): Promise<Found | undefined> {
+  for (let attempt = 0; attempt < 100 && find() === undefined; attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return find();
 }
 
 describe('the base of the API', () => {
@@ -73,11 +90,16 @@ describe('errors', () => {
     assert.equal(await errorCode(method), 'UNSUPPORTED');
   });
 
-  it('are JSON for what is no valid URL', async (t) => {
-    const { port } = await startRegistry(t);
+  it('are JSON for what is no valid URL, and do not repeat it', async (t) => {
+    const { url, port } = await startRegistry(t);
     const { status, body } = await requestWith(port, '/v2/%zz/manifests/x', { host: 'localhost' });
     assert.equal(status, 400);
     assert.equal(JSON.parse(body).errors[0].code, 'NAME_INVALID');
+    const long = await fetch(`${url}/v2/acme/web/manifests/${'x'.repeat(9000)}`);
+    assert.equal(long.status, 414);
+    const text = await long.text();
+    assert.equal(JSON.parse(text).errors[0].code, 'SIZE_INVALID');
+    assert.ok(text.length < 300, text);
   });
 
   it('reach a client that is still sending its body', async (t) => {
@@ -128,6 +150,15 @@ describe('mode open', () => {
     }
   });
 
+  it('refuses HTTP/1.0, which is how a bare proxy_pass of nginx passes on what others ask', async (t) => {
+    const { port } = await startRegistry(t);
+    const asNginx = (path: string) =>
+      sendRaw(port, `GET ${path} HTTP/1.0\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`);
+    assert.match(await asNginx('/v2/'), /^HTTP\/1\.1 403 .*came through a proxy/s);
+    assert.match(await asNginx('/metrics'), /^HTTP\/1\.1 404 /);
+    assert.match(await asNginx('/livez'), /^HTTP\/1\.1 200 /);
+  });
+
   it('takes them where it was opened to the network', async (t) => {
     const { port } = await startRegistry(t, { 'access.openOnNetwork': 'true', 'access.mode': 'open' });
     const headers = { host: 'registry.example.com', 'x-forwarded-for': '192.0.2.1' };
@@ -159,6 +190,19 @@ describe('a read-only registry', () => {
   });
 });
 
+describe('a reload', () => {
+  it('switches read-only, and leaves what the configuration says changes with the next start', async (t) => {
+    const { url, config, reload } = await startRegistry(t);
+    await pushImage(url, 'acme/web', 'v1');
+    await reload({ ...config, storage: { ...config.storage, readOnly: true, delete: false } });
+    const refused = await fetch(`${url}/v2/acme/web/manifests/v1`, { method: 'DELETE' });
+    assert.equal(refused.status, 503);
+    await reload({ ...config, storage: { ...config.storage, delete: false } });
+    const removed = await fetch(`${url}/v2/acme/web/manifests/v1`, { method: 'DELETE' });
+    assert.equal(removed.status, 202);
+  });
+});
+
 describe('operation', () => {
   it('logs one line a request, with what it was about and nothing secret', async (t) => {
     const { url, logged } = await startRegistry(t);
@@ -185,15 +229,40 @@ describe('operation', () => {
       get.on('error', () => {}).on('close', () => resolve());
       get.end();
     });
-    const broken = () => logged.find(({ aborted }) => aborted === true);
-    for (let attempt = 0; attempt < 100 && broken() === undefined; attempt += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    assert.equal(broken()?.route, 'blob');
-    assert.equal(broken()?.level, 30);
+    const broken = await eventually(() => logged.find(({ aborted }) => aborted === true));
+    assert.equal(broken?.route, 'blob');
+    assert.equal(broken?.level, 30);
     const text = await (await fetch(`${url}/metrics`)).text();
     // The scrape itself is the one in flight.
-    assert.match(text, /registry_http_in_flight_requests 1\n/);
+    assert.match(text, /registry_http_in_flight_requests\{handler="metrics"\} 1\n/);
+    assert.match(text, /registry_http_in_flight_requests\{handler="blob"\} 0\n/);
+  });
+
+  it('says 499 of an upload whose client left before the answer', async (t) => {
+    const { url, port, logged } = await startRegistry(t);
+    const { pathname } = new URL(await beginUpload(url, 'acme/web'));
+    const head = `PATCH ${pathname} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nten bytes.`;
+    await sendRaw(port, head, 200);
+    const left = await eventually(() => logged.find(({ aborted }) => aborted === true));
+    assert.equal(left?.status, 499);
+    assert.equal(left?.level, 30);
+    const text = await (await fetch(`${url}/metrics`)).text();
+    assert.match(text, /requests_total\{handler="blob_upload_chunk",method="patch",code="499"\} 1\n/);
+  });
+
+  it('logs why a push failed, under the request id that the client is told', async (t) => {
+    const { url, data, logged } = await startRegistry(t);
+    const { body } = await pushImage(url, 'acme/web', 'v1');
+    const db = new Database(join(data, 'berth.db'));
+    db.exec("CREATE TRIGGER fault BEFORE INSERT ON tag BEGIN SELECT RAISE(ABORT, 'a fault'); END");
+    db.close();
+    const reply = await putManifest(url, 'acme/web', 'v2', Buffer.from(body));
+    assert.equal(reply.status, 500);
+    const { errors } = (await reply.json()) as { errors: [{ code: string; detail: { requestId: string } }] };
+    assert.equal(errors[0].code, 'UNKNOWN');
+    const line = await eventually(() => logged.find(({ msg }) => msg === 'request failed'));
+    assert.equal(line?.requestId, errors[0].detail.requestId);
+    assert.match(JSON.stringify(line?.err), /a fault/);
   });
 
   it('says that it lives and is ready', async (t) => {
@@ -213,7 +282,10 @@ describe('operation', () => {
     assert.match(text, /registry_http_request_duration_seconds_bucket/);
     assert.match(text, /nodejs_eventloop_lag_p99_seconds/);
     assert.match(text, /berth_manifests 1/);
+    assert.match(text, /handler="blob_upload",method="post",code="201"\} 2\n/);
     assert.match(text, /berth_blobs 2/);
+    // Two blobs with their repository, one manifest; whatever waits together is one commit.
+    assert.match(text, /# TYPE berth_database_commits_total counter\nberth_database_commits_total [1-3]\n/);
     const proxied = await requestWith(port, '/metrics', {
       host: 'localhost',
       'x-forwarded-for': '192.0.2.1',

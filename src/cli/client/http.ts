@@ -1,9 +1,12 @@
 // One HTTP exchange with a registry, over the network or a Unix socket, and why there was none as a sentence.
-import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+
+// Not imported, for the reason that http/connections.ts gives: every command loads this file.
+const { request: requestHttp } = process.getBuiltinModule('node:http');
 
 export interface Target {
   readonly origin: string;

@@ -1,4 +1,5 @@
 // Referrers (OCI distribution-spec, "Listing referrers"): an index of the manifests whose subject is a digest.
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { parseDigest } from '../../oci/digest.ts';
 import { mediaTypes } from '../../oci/media-types.ts';
@@ -27,6 +28,8 @@ export function referrerRoutes(app: FastifyInstance, context: HttpContext): void
         let bytes = 0;
         let more = true;
         while (more && bytes < pageBytes) {
+          // Thousands of referrers are not read in one turn of the event loop: other requests get theirs in between.
+          if (descriptors.length > 0) await immediate();
           const page = await manifests.listReferrers(repository, subject, {
             limit: storePage,
             artifactTypes,

@@ -23,9 +23,9 @@ export function uploadRoutes(app: FastifyInstance, context: HttpContext): void {
   const begin = beginHandler(context);
   // Both spellings: a redirect would lose the POST.
   for (const url of ['/v2/:name/blobs/uploads/', '/v2/:name/blobs/uploads']) {
-    declare(app, url, 'blob-upload', { POST: ['push', begin] });
+    declare(app, url, 'blob_upload', { POST: ['push', begin] });
   }
-  declare(app, '/v2/:name/blobs/uploads/:upload', 'blob-upload-chunk', {
+  declare(app, '/v2/:name/blobs/uploads/:upload', 'blob_upload_chunk', {
     GET: ['push', session.status],
     PATCH: ['push', session.append],
     PUT: ['push', session.finish],

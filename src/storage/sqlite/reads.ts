@@ -56,7 +56,7 @@ export const sql = {
   uploadTouched: 'SELECT touched_ticks FROM upload WHERE id = ?',
 } as const;
 
-/** Annotations may fill a manifest: a page of referrers ends early rather than hold more than this. */
+/** Each manifest is parsed for its annotations: a page of referrers ends early rather than read more than this in one go. */
 const longestReferrersBytes = 4 * 1024 * 1024;
 
 const plucked = [
@@ -123,8 +123,7 @@ function makeManifestReads(statements: Statements) {
       const items: Referrer[] = [];
       let bytes = 0;
       for (const [cursor, digest, mediaType, artifactType, content] of rows) {
-        const annotations = annotationsOf(content);
-        bytes += annotations === undefined ? 0 : JSON.stringify(annotations).length;
+        bytes += content.length;
         const full = items.length === limit || (items.length > 0 && bytes > longestReferrersBytes);
         if (full) return { items, more: true };
         items.push({
@@ -133,7 +132,7 @@ function makeManifestReads(statements: Statements) {
           mediaType,
           artifactType: artifactType ?? undefined,
           size: content.length,
-          annotations,
+          annotations: annotationsOf(content),
         });
       }
       return { items, more: false };

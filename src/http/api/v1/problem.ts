@@ -1,6 +1,5 @@
 // Refusals of the management API as problem details (RFC 9457): the stable codes, their statuses, and the one place where an
 // error becomes a reply.
-import { STATUS_CODES } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { InvalidNameError } from '../../../auth/account-name.ts';
@@ -9,6 +8,9 @@ import { InvalidPasswordError } from '../../../auth/password-rules.ts';
 import { OciError } from '../../../oci/errors.ts';
 import { drainBody } from '../../body.ts';
 import { asOciError } from '../../errors.ts';
+
+// Not imported, for the reason that http/connections.ts gives.
+const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
 /** Every code of the management API, and its usual status. `detail` is for people and may change; codes do not. */
 export const statusOfProblem = {
