@@ -94,6 +94,7 @@ CREATE INDEX credential_by_parent ON credential (parent_id) WHERE parent_id IS N
 -- Those that are of no more use once they have expired; a token is kept, so that its owner sees what became of it.
 CREATE INDEX credential_by_expiry ON credential (expires_at) WHERE kind IN ('refresh', 'session', 'setPassword');
 CREATE INDEX credential_unused ON credential (coalesce(last_used_at, created_at)) WHERE kind IN ('personal', 'robot');
+CREATE INDEX credential_ending ON credential (expires_at) WHERE kind IN ('personal', 'robot');
 CREATE UNIQUE INDEX credential_label ON credential (subject_id, label) WHERE kind IN ('personal', 'robot');
 
 -- Private keys as JWK. retired_at: from then on it only verifies.

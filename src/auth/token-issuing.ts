@@ -58,7 +58,8 @@ export function boundsOf(
   asked: { readonly role: Role | undefined; readonly patterns: readonly string[] | undefined },
   giver: Ceiling | undefined,
 ): { readonly role: Role | undefined; readonly patterns: readonly Pattern[] | undefined } {
-  const patterns = asked.patterns?.map(parsePattern);
+  // None at all would bound nothing, and so are the same as no bound: also where that is too much.
+  const patterns = asked.patterns?.length === 0 ? undefined : asked.patterns?.map(parsePattern);
   if (giver?.role !== undefined && !includesRole(giver.role, asked.role ?? 'admin')) {
     const more = asked.role ?? 'no bound';
     throw new InvalidTokenError(
@@ -74,7 +75,7 @@ export function boundsOf(
       );
     }
   }
-  return { role: asked.role, patterns: patterns?.length === 0 ? undefined : patterns };
+  return { role: asked.role, patterns };
 }
 
 /** How long a one-time code for setting a password is good. */

@@ -15,6 +15,11 @@ const alphabet = 'abcdefghijkmnpqrstuvwxyz23456789';
 const groups = 5;
 const groupLength = 5;
 
+/** Where the first password of `admin` is kept until it is changed. */
+export function firstPasswordFile(data: string): string {
+  return join(data, fileName);
+}
+
 /** How `admin` signs in for the first time, for the greeting: by the password in a file, or by the one of the settings. */
 export type FirstPassword = { readonly file: string } | 'setting';
 
@@ -34,7 +39,7 @@ export async function ensureFirstAdministrator(
   options: FirstAdministratorOptions,
 ): Promise<FirstPassword | undefined> {
   const { config, users } = options;
-  const file = join(config.data, fileName);
+  const file = firstPasswordFile(config.data);
   if ((await users.count()) > 0) return await rememberedPassword(file, users);
   const { adminPassword } = config.access;
   if (adminPassword !== undefined) await options.judge(adminPassword, name);
@@ -57,7 +62,7 @@ async function rememberedPassword(file: string, users: UserStore): Promise<First
 
 /** To be called when the password of a user was changed or taken away: the first one of `admin` is no longer kept. */
 export async function forgetFirstPassword(config: Config, user: string): Promise<void> {
-  if (user === name) await removeDurably(join(config.data, fileName));
+  if (user === name) await removeDurably(firstPasswordFile(config.data));
 }
 
 function makePassword(): string {

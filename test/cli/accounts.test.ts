@@ -93,7 +93,7 @@ describe('berth user', { concurrency: 2 }, () => {
   });
 
   test('passwd: for another user, with a one-time code, and the own one', async (t) => {
-    const { berth, host, addUser } = await start(t);
+    const { berth, host, addUser, homeFolder } = await start(t);
     const login = async (name: string, secret: string) =>
       (await berth.withInput(secret).tries('login', host, '-u', name, '--password-stdin')).code;
     const code = await berth('user', 'add', 'sam', '-q');
@@ -106,9 +106,15 @@ describe('berth user', { concurrency: 2 }, () => {
     const again = await redeem.tries('user', 'passwd', 'sam', '--code', '--password-stdin', '-r', host);
     assert.equal(again.code, 4);
 
+    // The login that was stored with the password before is void by then, and in nobody's way.
+    const stored = berth.with({ REGISTRY_AUTH_FILE: join(homeFolder, 'sam.json') });
+    await stored.withInput('new-password-of-sam')('login', host, '-u', 'sam', '--password-stdin');
     const other = await berth('user', 'passwd', 'sam', '--one-time', '-q');
     assert.match(other, /^berth_code_\w+\n$/);
     assert.equal(await login('sam', 'new-password-of-sam'), 4);
+    const renew = stored.withInput(`${other.trim()}\nother-password-of-sam\n`);
+    await renew('user', 'passwd', 'sam', '--code', '--password-stdin', '-r', host);
+    assert.equal(await login('sam', 'other-password-of-sam'), 0);
 
     const set = berth.withInput('third-password-of-sam\n');
     assert.equal(await set('user', 'passwd', 'sam', '--password-stdin'), 'sam: password changed\n');

@@ -33,6 +33,39 @@ async function labelsOf({ accounts }: MetadataStore, subject: string): Promise<s
 
 export function describeCredentialStore(name: string, open: OpenMetadataStore): void {
   describe(`${name}: credentials`, () => {
+    test('tokens that end soon or that nobody uses are told, those of whoever is disabled left out', async (t) => {
+      const clock = manualClock(1_900_000_000);
+      const store = await open(t, { clock });
+      const credentials = await withBearers(store);
+      const day = 86_400;
+      const at = (days: number) => 1_900_000_000 + days * day;
+      await addCredential(store, 'alice', 'personal', 'ends late', { expiresAt: at(100) });
+      await addCredential(store, 'alice', 'personal', 'ends second', { expiresAt: at(12) });
+      await addCredential(store, 'acme+ci', 'robot', 'ends first', { expiresAt: at(11) });
+      await addCredential(store, 'alice', 'session', 'no token', { expiresAt: at(11) });
+      await addCredential(store, 'bob', 'personal', 'of bob', { expiresAt: at(11) });
+      const used = await addCredential(store, 'alice', 'personal', 'in use');
+      await store.accounts.users.disable({ name: 'bob', origin });
+      clock.advance(10 * day);
+      await credentials.recordUses([{ id: used.id, at: at(10), from: '192.0.2.9' }]);
+      const ask = async (unusedSince: number | undefined, limit = 10) => {
+        const found = await credentials.listNotable({
+          now: at(10),
+          expiresBefore: at(20),
+          unusedSince,
+          limit,
+        });
+        const labels = (tokens: readonly Credential[]) => tokens.map(({ label }) => label);
+        return { expiring: labels(found.expiring), unused: labels(found.unused) };
+      };
+      assert.deepEqual(await ask(at(5)), {
+        expiring: ['ends first', 'ends second'],
+        unused: ['ends late', 'ends second', 'ends first'],
+      });
+      assert.deepEqual(await ask(at(0)), { expiring: ['ends first', 'ends second'], unused: [] });
+      assert.deepEqual(await ask(undefined, 1), { expiring: ['ends first'], unused: [] });
+    });
+
     test('a credential is found by the hash of its secret and by id, with its bounds', async (t) => {
       const store = await open(t, { clock: manualClock(1_900_000_000) });
       const credentials = await withBearers(store);

@@ -28,6 +28,13 @@ export class Api {
     this.door = door;
   }
 
+  /** The same registry without credentials, for whoever has none that are good. */
+  get anonymous(): Api {
+    return this.door.kind === 'registry'
+      ? new Api({ ...this.door, headers: {}, credential: undefined })
+      : this;
+  }
+
   get<T>(where: string, query: Query = {}): Promise<T> {
     return this.#call<T>('GET', where, query);
   }

@@ -14,6 +14,7 @@ import { type ServerFile, serverFileOf } from '../server-file.ts';
 import { authoritiesFor } from './authorities.ts';
 import { authorizationOf, type Credential, findCredential } from './credentials.ts';
 import type { Target } from './http.ts';
+import type { OwnServer } from './own-folder.ts';
 import { parseRegistryAddress } from './registry-address.ts';
 
 export interface DoorOptions {
@@ -29,12 +30,16 @@ export interface Door {
   readonly target: Target;
   /** What goes with every request: who is asking. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The data folder, at a door of this machine. */
+  readonly folder: string | undefined;
   /** With what, and from where; undefined: without, or by the socket. */
   readonly credential: Credential | undefined;
   close(): Promise<void>;
 }
 
+/** How long a server may take to start or to answer, and a command to end, before one gives up on it. */
 const busyMilliseconds = 5000;
+const commandMilliseconds = 60_000;
 const retryMilliseconds = 100;
 
 /** Adds the options that choose the door. */
@@ -67,6 +72,7 @@ export async function openRegistry(name: string, source: string, context: Surrou
     host,
     target: targetOf(origin, host, context.homeFolder),
     headers: credential === undefined ? {} : { authorization: authorizationOf(credential) },
+    folder: undefined,
     credential,
     close: async () => undefined,
   };
@@ -76,49 +82,62 @@ export function targetOf(origin: string, host: string, homeFolder: string): Targ
   return origin.startsWith('https:') ? { origin, authorities: authoritiesFor(host, homeFolder) } : { origin };
 }
 
+/** Tries both doors of this machine until one opens; whoever has the folder meanwhile gets some time to let go, or to answer. */
 async function openLocal(config: Config, context: CommandContext): Promise<Door> {
-  const deadline = performance.now() + busyMilliseconds;
+  const headers = localUser(context);
+  let holder: number | undefined;
+  let since = performance.now();
   for (;;) {
-    const door = (await findServer(config, context)) ?? (await openFolder(config, context, deadline));
+    const door = await findServer(config, context, headers);
     if (door !== undefined) return door;
-    // Another command has the folder for a moment, or a server is just starting.
+    if (!existsSync(join(config.data, 'berth.db'))) throw noRegistry(config);
+    const { enterFolder, inUse } = await import('./own-folder.ts');
+    const entered = await enterFolder(config, context);
+    if ('server' in entered) return folderDoor(config, headers, entered.server);
+    // One that waits in line counts from when the next one has its turn.
+    if (entered.heldBy !== holder) since = performance.now();
+    holder = entered.heldBy;
+    const patience = isCommand(readServerFile(config.data, context)) ? commandMilliseconds : busyMilliseconds;
+    if (performance.now() - since > patience) throw inUse(config, holder);
     await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
   }
 }
 
 /** The socket of the server that runs on the folder; undefined: none answers there. */
-export async function findServer(config: Config, context: CommandContext): Promise<Door | undefined> {
+export async function findServer(
+  config: Config,
+  context: CommandContext,
+  headers = localUser(context),
+): Promise<Door | undefined> {
   const file = readServerFile(config.data, context);
-  if (!file?.socket || !(await answers(file.socket, context))) return undefined;
+  // Another command that has the folder lets go of it in a moment, with a request in flight.
+  if (!file?.socket || isCommand(file) || !(await answers(file.socket, context))) return undefined;
   return {
     kind: 'socket',
     host: hostOf(config, file.url),
     target: { origin: 'http://localhost', socketPath: file.socket },
-    headers: localUser(context),
+    headers,
+    folder: config.data,
     credential: undefined,
     close: async () => undefined,
   };
 }
 
-/** Takes the folder; undefined: somebody else has it, and there is time to try again before `deadline`. */
-async function openFolder(
-  config: Config,
-  context: CommandContext,
-  deadline: number,
-): Promise<Door | undefined> {
-  if (!existsSync(join(config.data, 'berth.db'))) throw noRegistry(config);
-  const headers = localUser(context);
-  const { enterFolder } = await import('./own-folder.ts');
-  const server = await enterFolder(config, context, { mayWait: performance.now() < deadline });
-  if (server === undefined) return undefined;
+function folderDoor(config: Config, headers: Door['headers'], server: OwnServer): Door {
   return {
     kind: 'folder',
     host: hostOf(config, null),
     target: { origin: 'http://localhost', socketPath: server.socket },
     headers,
+    folder: config.data,
     credential: undefined,
     close: server.close,
   };
+}
+
+/** A command writes no address: it listens on the socket alone. */
+function isCommand(file: ServerFile | undefined): boolean {
+  return file?.url === null;
 }
 
 /** What the server in the folder says of itself; undefined: none is there. Throws CommandError when this user may not look. */

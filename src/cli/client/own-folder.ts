@@ -15,16 +15,14 @@ export interface OwnServer {
   close(): Promise<void>;
 }
 
-/**
- * Starts the application in this process. undefined: another process has the folder and `mayWait`; without it that is a
- * CommandError (exit code 7) that names the process.
- */
-export async function enterFolder(
-  config: Config,
-  context: CommandContext,
-  { mayWait }: { mayWait: boolean },
-): Promise<OwnServer | undefined> {
-  becomeOwner(config.data, context.userId);
+export type Entered =
+  | { readonly server: OwnServer }
+  /** The process that has the folder, where it says who it is. */
+  | { readonly heldBy: number | undefined };
+
+/** Starts the application in this process, unless another one has the folder. Throws CommandError. */
+export async function enterFolder(config: Config, context: CommandContext): Promise<Entered> {
+  becomeOwner(config.data);
   // What the stores write is for the folder's owner alone, whatever the shell's umask.
   process.umask(0o077);
   // The command says what went wrong; the log adds only what it cannot know.
@@ -32,20 +30,17 @@ export async function enterFolder(
   const log = pino({ level: 'error', base: null }, pino.destination({ dest: 2, sync: true }));
   try {
     const server = await startServer({ config, log, version, listen: 'socket', runtimeFolder });
-    return { socket: server.socket, close: closeOnce(server.close) };
+    return { server: { socket: server.socket, close: closeOnce(server.close) } };
   } catch (error) {
-    if (error instanceof FolderInUseError) {
-      if (mayWait) return undefined;
-      throw inUse(error, config);
-    }
+    if (error instanceof FolderInUseError) return { heldBy: error.pid };
     throw asStartFailure(error, config, context.userId);
   }
 }
 
 /** root works as the folder's owner: a file of root's in it would keep the server from starting as its own user. */
-function becomeOwner(folder: string, userId: number): void {
+function becomeOwner(folder: string): void {
   const { uid, gid } = statSync(folder);
-  if (userId !== 0 || uid === 0) return;
+  if (process.getuid?.() !== 0 || uid === 0) return;
   try {
     process.setgroups?.([gid]);
     process.setgid?.(gid);
@@ -69,14 +64,15 @@ function closeOnce(close: () => Promise<void>): () => Promise<void> {
   return once;
 }
 
-function inUse({ folder, pid }: FolderInUseError, { http }: Config): CommandError {
+/** The folder is held by a process that cannot be spoken to. */
+export function inUse({ data, http }: Config, pid: number | undefined): CommandError {
   const who = pid === undefined ? 'another process' : `process ${pid}`;
   const why =
     http.socket === 'off'
       ? 'http.socket is off'
       : 'it may be starting, stopping or hanging: try again, or look at its log';
   const message =
-    `${folder} is in use by ${who}, which does not answer on its socket (${why}). ` +
+    `${data} is in use by ${who}, which does not answer on its socket (${why}). ` +
     `Over the network it is reached with -r HOST${pid === undefined ? '' : `; kill ${pid} ends it`}`;
   return new CommandError(exitCodes.unreachable, message);
 }

@@ -1,8 +1,10 @@
 // `berth user passwd`: a new password, for oneself, for somebody else, or with a one-time code.
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { path } from '../client/api.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+import { firstPasswordFile } from '../first-administrator.ts';
 import { askNewPassword, askSecret, readSecretFromInput } from '../output/ask.ts';
 import { type Call, define } from './define.ts';
 
@@ -56,7 +58,8 @@ async function passwd(call: Call<PasswdOptions>): Promise<void> {
     if (!options.quiet) stdout.write('password changed. Sessions and stored logins have ended\n');
   } else if (options.code) {
     const [code, fresh] = await askFor('One-time code', call);
-    await api.put('set-password', { name, code, new: fresh });
+    // What is stored may be the very password that was forgotten or taken away.
+    await api.anonymous.put('set-password', { name, code, new: fresh });
     if (!options.quiet) stdout.write(`${name}: password set\n`);
   } else if (options.oneTime) {
     const { code } = await api.put<{ code: string }>(path`users/${name}/password`, { oneTime: true });
@@ -66,8 +69,12 @@ async function passwd(call: Call<PasswdOptions>): Promise<void> {
     const password = options.passwordStdin
       ? await readSecretFromInput(call.context)
       : await askNewPassword(call.context);
+    // The server removes the file with the first password of admin when that is changed.
+    const first = api.door.folder === undefined ? undefined : firstPasswordFile(api.door.folder);
+    const wasThere = first !== undefined && existsSync(first);
     await api.put(path`users/${name}/password`, { password });
-    if (!options.quiet) stdout.write(`${name}: password changed\n`);
+    const gone = wasThere && !existsSync(first) ? '. The first-password file is gone' : '';
+    if (!options.quiet) stdout.write(`${name}: password changed${gone}\n`);
   }
 }
 

@@ -145,6 +145,7 @@ async function add({ api, args: [name = ''], options, context }: Call<UserOption
     password,
   });
   const { stdout } = context;
+  await noteOpen(api, context);
   if (options.json) printJson(added, context);
   else if (options.quiet) stdout.write(`${added.code ?? added.name}\n`);
   else {
@@ -155,6 +156,16 @@ async function add({ api, args: [name = ''], options, context }: Call<UserOption
       );
     }
   }
+}
+
+/** Whoever adds the first user on their own machine expects to be asked for a password from then on. */
+async function noteOpen(api: Api, { stderr }: CommandContext): Promise<void> {
+  if (api.door.folder === undefined) return;
+  const { mode } = await api.get<{ mode: 'open' | 'token' }>('status');
+  if (mode === 'token') return;
+  stderr.write(
+    'note: this registry is open. It asks for a sign-in from its next start on, unless access.mode is open\n',
+  );
 }
 
 async function namespaceText(api: Api, { name, guest }: User): Promise<string> {

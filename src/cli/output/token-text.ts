@@ -3,9 +3,10 @@ import type { Role } from '../../storage/account-store.ts';
 import type { Token } from '../client/shapes.ts';
 import { distanceText, momentText } from './text.ts';
 
-/** "no expiry, warned about after 90 days without use", "expires in 89 days (2027-03-31 23:59 UTC)" */
+/** "no expiry, told by berth status when it is not used", "expires in 89 days (2027-03-31 23:59 UTC)" */
 export function expiryText({ expiresAt }: Pick<Token, 'expiresAt'>, atLength = true): string {
-  if (expiresAt === null) return atLength ? 'no expiry, warned about when it is not used' : 'no expiry';
+  if (expiresAt === null)
+    return atLength ? 'no expiry, told by berth status when it is not used' : 'no expiry';
   return `expires ${distanceText(expiresAt)}${atLength ? ` (${momentText(expiresAt)})` : ''}`;
 }
 

@@ -62,6 +62,7 @@ export function auditRoutes(routes: Routes, context: ApiContext): void {
     summary: 'The audit log as application/x-ndjson, newest first, streamed.',
     query: strict(filterMembers),
     answers: { 200: eventSchema },
+    mediaType: 'application/x-ndjson',
     handle: async ({ query, reply }) => {
       const lines = Readable.from(readLines(filterOf(query)), { objectMode: true, highWaterMark: 1 });
       reply

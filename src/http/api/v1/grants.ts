@@ -9,10 +9,11 @@ import {
   refusalOfRole,
 } from '../../../auth/granting.ts';
 import { matchesPattern } from '../../../auth/pattern.ts';
-import type { Grant } from '../../../storage/account-store.ts';
+import type { Rights } from '../../../auth/rights.ts';
+import type { Grant, GrantStore } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
-import { afterNumber, pageMembers, pageOf } from './pages.ts';
+import { afterNumber, type PageQuery, pageMembers, pageOf } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { type Answer, type Call, created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, nullable, parseTime, role, strict, time, timeText, timeTextOrNull } from './schemas.ts';
@@ -45,10 +46,86 @@ const newGrant = strict({
 type NewGrant = Static<typeof newGrant>;
 
 export function grantRoutes(routes: Routes, context: ApiContext): void {
-  const { grants, namespaces } = context.registry.metadata.accounts;
-  const query = strict(pageMembers);
+  const grants = new GrantsOf(context);
+  grantsInNamespace(routes, grants);
+  grantsOnRegistry(routes, grants);
+}
 
-  async function putGrant(
+function grantsInNamespace(routes: Routes, grants: GrantsOf): void {
+  routes.declare('grants', 'GET', '/namespaces/:namespace/grants', {
+    need: ['admin-of-part'],
+    summary: 'Grants in a namespace, oldest first. Whoever is admin of a part of it sees those on that part.',
+    query: strict(pageMembers),
+    answers: { 200: listOf(grantSchema) },
+    handle: (call) => grants.list(call, call.params.namespace),
+  });
+  routes.declare('grants', 'POST', '/namespaces/:namespace/grants', {
+    need: ['admin-of-part'],
+    summary:
+      'Gives a role on repositories of a namespace to a user, team, robot, authenticated or anonymous.',
+    description:
+      'The same subject and object again: 200, and role and end are replaced. Only on what the caller has the role admin on.',
+    body: newGrant,
+    answers: { 200: withNotes, 201: withNotes },
+    handle: (call) => grants.put(call, call.params.namespace, `/namespaces/${call.params.namespace}/grants`),
+  });
+  routes.declare('grants', 'DELETE', '/namespaces/:namespace/grants/:id', {
+    need: ['admin-of-part'],
+    summary: 'Takes a grant away, from the next request on.',
+    answers: { 204: Type.Null() },
+    current: ({ params }) => grants.current(params.id, params.namespace),
+    plan: (call) => grants.plan(call, call.params.namespace),
+    handle: (call) => grants.remove(call, call.params.namespace),
+  });
+}
+
+function grantsOnRegistry(routes: Routes, grants: GrantsOf): void {
+  routes.declare('grants', 'GET', '/grants', {
+    need: ['administrator', 'auditor'],
+    summary: 'Grants on the whole registry, oldest first.',
+    query: strict(pageMembers),
+    answers: { 200: listOf(grantSchema) },
+    handle: (call) => grants.list(call, undefined),
+  });
+  routes.declare('grants', 'POST', '/grants', {
+    need: ['administrator'],
+    summary: 'Gives a role on the whole registry: object **.',
+    body: newGrant,
+    answers: { 200: withNotes, 201: withNotes },
+    handle: (call) => grants.put(call, undefined, '/grants'),
+  });
+  routes.declare('grants', 'DELETE', '/grants/:id', {
+    need: ['administrator'],
+    summary: 'Takes a registry-wide grant away, from the next request on.',
+    answers: { 204: Type.Null() },
+    current: ({ params }) => grants.current(params.id, undefined),
+    plan: (call) => grants.plan(call, undefined),
+    handle: (call) => grants.remove(call, undefined),
+  });
+}
+
+type ById = Call<{ readonly id: string }, unknown, unknown>;
+
+/** What is the same in a namespace and on the whole registry (`namespace` undefined). A grant is found only where it is. */
+class GrantsOf {
+  readonly #context: ApiContext;
+  readonly #store: GrantStore;
+
+  constructor(context: ApiContext) {
+    this.#context = context;
+    this.#store = context.registry.metadata.accounts.grants;
+  }
+
+  async list(call: Call<unknown, PageQuery, unknown>, namespace: string | undefined): Promise<Answer> {
+    if (namespace !== undefined) await findNamespace(this.#context, namespace);
+    const { query } = call;
+    const limit = query.limit ?? this.#context.config.limits.pageSize;
+    const all = await this.#store.list(namespace, { after: afterNumber(query), limit });
+    const { next } = pageOf(all, showGrant, ({ id }) => id);
+    return list({ items: all.items.filter((grant) => isFor(call, grant)).map(showGrant), next });
+  }
+
+  async put(
     call: Call<unknown, unknown, NewGrant>,
     namespace: string | undefined,
     path: string,
@@ -62,18 +139,13 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
       typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : undefined;
     if (expiresAt !== undefined && expiresAt <= now)
       throw invalidMember('/expiresAt', 'choose a time to come');
-    if (!mayGrantOn(rights, pattern, now)) {
-      const held = rights.adminPatterns(now).join(', ') || 'nothing';
-      throw new Problem(
-        'denied',
-        `${rights.name} may not give roles on ${pattern}: it has the role admin on ${held}`,
-      );
-    }
-    const put = await grants.put({
+    if (!mayGrantOn(rights, pattern, now)) throw notHis(rights, pattern, now);
+    const { role: given } = body;
+    const put = await this.#store.put({
       namespace,
       subject: subject.name,
       pattern,
-      role: body.role,
+      role: given,
       expiresAt,
       origin,
     });
@@ -82,14 +154,38 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
       throw invalidMember('/subject', `there is no ${subject.kind} ${subject.name}`);
     }
     const shown = showGrant(put.grant);
-    const once = namespace === undefined ? {} : await describeReach(pattern, namespace);
+    const once = namespace === undefined ? {} : await this.#describeReach(pattern, namespace);
     return put.outcome === 'created'
       ? created(`${path}/${put.grant.id}`, shown, once)
       : found({ ...shown, ...once }, shown);
   }
 
+  async current(id: string, namespace: string | undefined): Promise<object | undefined> {
+    const grant = await this.#store.find(numberOf(id));
+    return grant?.namespace === namespace ? grant && showGrant(grant) : undefined;
+  }
+
+  async plan(call: ById, namespace: string | undefined): Promise<object> {
+    const { pattern } = await this.#findOwn(call, namespace);
+    return { removes: [`grant:${pattern}`] };
+  }
+
+  async remove(call: ById, namespace: string | undefined): Promise<Answer> {
+    const { id } = await this.#findOwn(call, namespace);
+    if (!(await this.#store.remove({ id, origin: call.origin }))) throw noGrant(call);
+    return nothing;
+  }
+
+  /** A grant that the caller may take away, or the not-found Problem: of what is elsewhere he need not know. */
+  async #findOwn(call: ById, namespace: string | undefined): Promise<Grant> {
+    const grant = await this.#store.find(numberOf(call.params.id));
+    if (grant === undefined || grant.namespace !== namespace || !isFor(call, grant)) throw noGrant(call);
+    return grant;
+  }
+
   /** What a person wants to know of the object. */
-  async function describeReach(pattern: string, namespace: string) {
+  async #describeReach(pattern: string, namespace: string) {
+    const { namespaces } = this.#context.registry.metadata.accounts;
     const isNamespace = !pattern.includes('/') && (await namespaces.find(pattern)) !== undefined;
     const repositories = await namespaces.listRepositories(namespace, mostNotedRepositories);
     const matched = repositories.filter((name) => matchesPattern(pattern, name)).length;
@@ -99,98 +195,23 @@ export function grantRoutes(routes: Routes, context: ApiContext): void {
       ...(notes.length === 0 ? {} : { notes }),
     };
   }
+}
 
-  async function findGrant(id: string, namespace: string | undefined): Promise<Grant | undefined> {
-    const grant = await grants.find(numberOf(id));
-    return grant?.namespace === namespace ? grant : undefined;
-  }
+/** Whether a grant is the caller's business: on what he is admin of, and for administrators and auditors always. */
+function isFor({ rights, now }: Call<unknown, unknown, unknown>, { pattern }: Grant): boolean {
+  return rights.registryRole !== 'user' || mayGrantOn(rights, pattern, now);
+}
 
-  /** A grant that the caller may take away, or the not-found Problem: of what is elsewhere he need not know. */
-  async function findOwn(
-    call: Call<{ readonly id: string }, unknown, unknown>,
-    namespace: string | undefined,
-  ) {
-    const grant = await findGrant(call.params.id, namespace);
-    const isHis = grant !== undefined && (sees(call) || mayGrantOn(call.rights, grant.pattern, call.now));
-    if (!isHis) throw notFound(`grant ${call.params.id.slice(0, 20)}`);
-    return grant;
-  }
+function notHis(rights: Rights, pattern: string, now: number): Problem {
+  const held = rights.adminPatterns(now).join(', ') || 'nothing';
+  return new Problem(
+    'denied',
+    `${rights.name} may not give roles on ${pattern}: it has the role admin on ${held}`,
+  );
+}
 
-  const sees = ({ rights }: Call<unknown, unknown, unknown>) => rights.registryRole !== 'user';
-
-  async function removeGrant(
-    call: Call<{ readonly id: string }, unknown, unknown>,
-    namespace: string | undefined,
-  ): Promise<Answer> {
-    const { id } = await findOwn(call, namespace);
-    if (!(await grants.remove({ id, origin: call.origin })))
-      throw notFound(`grant ${call.params.id.slice(0, 20)}`);
-    return nothing;
-  }
-
-  const planOf = ({ pattern }: Grant) => ({ removes: [`grant:${pattern}`] });
-  const shownOrNothing = (grant: Grant | undefined) => grant && showGrant(grant);
-
-  routes.declare('grants', 'GET', '/namespaces/:namespace/grants', {
-    need: ['admin-of-part'],
-    summary: 'Grants in a namespace, oldest first. Whoever is admin of a part of it sees those on that part.',
-    query,
-    answers: { 200: listOf(grantSchema) },
-    handle: async (call) => {
-      const { params, query: page, rights, now } = call;
-      await findNamespace(context, params.namespace);
-      const limit = page.limit ?? context.config.limits.pageSize;
-      const all = await grants.list(params.namespace, { after: afterNumber(page), limit });
-      const { next } = pageOf(all, showGrant, ({ id }) => id);
-      const seen = all.items.filter(({ pattern }) => sees(call) || mayGrantOn(rights, pattern, now));
-      return list({ items: seen.map(showGrant), next });
-    },
-  });
-  routes.declare('grants', 'POST', '/namespaces/:namespace/grants', {
-    need: ['admin-of-part'],
-    summary:
-      'Gives a role on repositories of a namespace to a user, team, robot, authenticated or anonymous.',
-    description:
-      'The same subject and object again: 200, and role and end are replaced. Only on what the caller has the role admin on.',
-    body: newGrant,
-    answers: { 200: withNotes, 201: withNotes },
-    handle: (call) => putGrant(call, call.params.namespace, `/namespaces/${call.params.namespace}/grants`),
-  });
-  routes.declare('grants', 'DELETE', '/namespaces/:namespace/grants/:id', {
-    need: ['admin-of-part'],
-    summary: 'Takes a grant away, from the next request on.',
-    answers: { 204: Type.Null() },
-    current: async ({ params }) => shownOrNothing(await findGrant(params.id, params.namespace)),
-    plan: async (call) => planOf(await findOwn(call, call.params.namespace)),
-    handle: (call) => removeGrant(call, call.params.namespace),
-  });
-
-  routes.declare('grants', 'GET', '/grants', {
-    need: ['administrator', 'auditor'],
-    summary: 'Grants on the whole registry, oldest first.',
-    query,
-    answers: { 200: listOf(grantSchema) },
-    handle: async ({ query: page }) => {
-      const limit = page.limit ?? context.config.limits.pageSize;
-      const all = await grants.list(undefined, { after: afterNumber(page), limit });
-      return list(pageOf(all, showGrant, ({ id }) => id));
-    },
-  });
-  routes.declare('grants', 'POST', '/grants', {
-    need: ['administrator'],
-    summary: 'Gives a role on the whole registry: object **.',
-    body: newGrant,
-    answers: { 200: withNotes, 201: withNotes },
-    handle: (call) => putGrant(call, undefined, '/grants'),
-  });
-  routes.declare('grants', 'DELETE', '/grants/:id', {
-    need: ['administrator'],
-    summary: 'Takes a registry-wide grant away, from the next request on.',
-    answers: { 204: Type.Null() },
-    current: async ({ params }) => shownOrNothing(await findGrant(params.id, undefined)),
-    plan: async (call) => planOf(await findOwn(call, undefined)),
-    handle: (call) => removeGrant(call, undefined),
-  });
+function noGrant({ params }: ById): Problem {
+  return notFound(`grant ${params.id.slice(0, 20)}`);
 }
 
 export function showGrant(grant: Grant): Static<typeof grantSchema> {

@@ -11,8 +11,13 @@ const memberRole = Type.Enum(['owner', 'member']);
 const member = strict({ name: Type.String(), role: memberRole });
 
 export function memberRoutes(routes: Routes, context: ApiContext): void {
-  const { organizations } = context.registry.metadata.accounts;
+  listMembers(routes, context);
+  setMember(routes, context);
+  removeMember(routes, context);
+}
 
+function listMembers(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('members', 'GET', '/organizations/:organization/members', {
     need: ['member'],
     summary: 'Members of an organization, in order of name.',
@@ -31,7 +36,10 @@ export function memberRoutes(routes: Routes, context: ApiContext): void {
       );
     },
   });
+}
 
+function setMember(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('members', 'PUT', '/organizations/:organization/members/:user', {
     need: ['owner'],
     summary: 'Makes a user a member or an owner.',
@@ -57,7 +65,10 @@ export function memberRoutes(routes: Routes, context: ApiContext): void {
       }
     },
   });
+}
 
+function removeMember(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('members', 'DELETE', '/organizations/:organization/members/:user', {
     need: ['owner', 'self'],
     summary: 'Takes a user out of an organization and its teams. Everybody may leave.',

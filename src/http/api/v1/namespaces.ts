@@ -25,36 +25,22 @@ const withUsage = strict({
 const scanned = 200;
 
 export function namespaceRoutes(routes: Routes, context: ApiContext): void {
-  const { namespaces } = context.registry.metadata.accounts;
+  listNamespaces(routes, context);
+  showOne(routes, context);
+  changeNamespace(routes, context);
+}
 
+function listNamespaces(routes: Routes, context: ApiContext): void {
   routes.declare('namespaces', 'GET', '/namespaces', {
     need: ['signed-in'],
     summary: 'Namespaces that the caller may see, in order of name.',
     query: strict({ ...pageMembers, kind: Type.Optional(Type.Enum(['user', 'organization'])) }),
     answers: { 200: listOf(namespaceSchema) },
-    handle: async (call) => list(await listSeen(call)),
+    handle: async (call) => list(await listSeen(context, call)),
   });
+}
 
-  // Pages of the store are read until there is one more than wanted.
-  async function listSeen(call: Call<unknown, PageQuery & { kind?: 'user' | 'organization' }, unknown>) {
-    const { query } = call;
-    const limit = query.limit ?? context.config.limits.pageSize;
-    const seen: Namespace[] = [];
-    let after = afterName(query);
-    for (;;) {
-      const page = await namespaces.list({ after, limit: scanned, kind: query.kind });
-      for (const namespace of page.items) {
-        if (await seesNamespace(context, call, namespace.name, namespace)) seen.push(namespace);
-        if (seen.length > limit) break;
-      }
-      if (seen.length > limit || !page.more) break;
-      after = page.items.at(-1)?.name;
-    }
-    const items = seen.slice(0, limit);
-    const next = seen.length > limit ? items.at(-1)?.name : undefined;
-    return { items: items.map(showNamespace), next } satisfies ListPage<object>;
-  }
-
+function showOne(routes: Routes, context: ApiContext): void {
   routes.declare('namespaces', 'GET', '/namespaces/:namespace', {
     need: ['read'],
     summary: 'One namespace.',
@@ -68,7 +54,10 @@ export function namespaceRoutes(routes: Routes, context: ApiContext): void {
       return found({ ...tagged, usage: readsAll(call) ? usageOf(namespace) : null }, tagged);
     },
   });
+}
 
+function changeNamespace(routes: Routes, context: ApiContext): void {
+  const { namespaces } = context.registry.metadata.accounts;
   routes.declare('namespaces', 'PATCH', '/namespaces/:namespace', {
     need: ['admin'],
     summary:
@@ -120,4 +109,28 @@ function readsAll({ request, params, now }: Call<{ readonly namespace: string },
   // Mode open: everything about content is everybody's.
   if (request.rights === undefined) return true;
   return request.rights.roleOnNamespace(params.namespace, now) !== undefined;
+}
+
+// Pages of the store are read until there is one more than wanted.
+async function listSeen(
+  context: ApiContext,
+  call: Call<unknown, PageQuery & { kind?: 'user' | 'organization' }, unknown>,
+) {
+  const { namespaces } = context.registry.metadata.accounts;
+  const { query } = call;
+  const limit = query.limit ?? context.config.limits.pageSize;
+  const seen: Namespace[] = [];
+  let after = afterName(query);
+  for (;;) {
+    const page = await namespaces.list({ after, limit: scanned, kind: query.kind });
+    for (const namespace of page.items) {
+      if (await seesNamespace(context, call, namespace.name, namespace)) seen.push(namespace);
+      if (seen.length > limit) break;
+    }
+    if (seen.length > limit || !page.more) break;
+    after = page.items.at(-1)?.name;
+  }
+  const items = seen.slice(0, limit);
+  const next = seen.length > limit ? items.at(-1)?.name : undefined;
+  return { items: items.map(showNamespace), next } satisfies ListPage<object>;
 }

@@ -55,6 +55,7 @@ export function documentRoutes(api: FastifyInstance, routes: Routes): void {
     need: ['anyone'],
     summary: 'This description as a page for people.',
     answers: { 200: Type.String() },
+    mediaType: 'text/html',
     handle: async ({ reply }) => {
       page ??= documentPage(documentOf(api));
       reply.header('content-type', 'text/html; charset=utf-8').header('content-security-policy', pagePolicy);

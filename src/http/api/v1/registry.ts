@@ -1,5 +1,6 @@
 // The registry itself: what it is, how it is, its settings, and the switch that makes it read-only.
 import { Type } from 'typebox';
+import type { WriteGate } from '../../../registry/writes.ts';
 import type { ApiContext } from './context.ts';
 import { Problem } from './problem.ts';
 import { found, list, type Routes } from './route.ts';
@@ -27,8 +28,13 @@ const readOnlyState = strict({
 });
 
 export function registryRoutes(routes: Routes, context: ApiContext): void {
-  const { writes, metadata } = context.registry;
+  introduce(routes, context);
+  showStatus(routes, context);
+  showConfig(routes, context);
+  switchReadOnly(routes, context);
+}
 
+function introduce(routes: Routes, context: ApiContext): void {
   routes.declare('registry', 'GET', '/', {
     need: ['anyone'],
     summary: 'What this is, and where its descriptions are.',
@@ -40,28 +46,28 @@ export function registryRoutes(routes: Routes, context: ApiContext): void {
         links: { openapi: '/api/v1/openapi.json', documentation: '/api/v1/docs', registry: '/v2/' },
       }),
   });
+}
 
+function showStatus(routes: Routes, context: ApiContext): void {
   routes.declare('registry', 'GET', '/status', {
     need: ['auditor'],
     summary: 'Mode, counts, disk and warnings.',
     answers: { 200: statusSchema },
     handle: async ({ now }) => found(await readStatus(context, now)),
   });
+}
 
+function showConfig(routes: Routes, context: ApiContext): void {
   routes.declare('registry', 'GET', '/config', {
     need: ['auditor'],
     summary: 'Every setting in force and where its value comes from.',
     answers: { 200: listOf(settingInForce) },
     handle: async () => list({ items: context.settings(), next: undefined }),
   });
+}
 
-  const currentState = () => {
-    const { message, configured } = writes.readOnly();
-    const isOn = message !== undefined;
-    const until = configured ? 'configuration' : 'restart';
-    return { readOnly: isOn, message: message ?? null, until: isOn ? until : null };
-  };
-
+function switchReadOnly(routes: Routes, context: ApiContext): void {
+  const { writes, metadata } = context.registry;
   routes.declare('registry', 'PUT', '/read-only', {
     need: ['administrator'],
     summary: 'Makes the registry read-only until it is switched back or restarted.',
@@ -75,9 +81,9 @@ export function registryRoutes(routes: Routes, context: ApiContext): void {
     }),
     answers: { 200: readOnlyState },
     whileReadOnly: true,
-    current: async () => currentState(),
+    current: async () => currentState(writes),
     handle: async ({ body, origin }) => {
-      const before = currentState();
+      const before = currentState(writes);
       if (!body.readOnly && before.until === 'configuration') {
         throw new Problem(
           'conflict',
@@ -85,7 +91,7 @@ export function registryRoutes(routes: Routes, context: ApiContext): void {
         );
       }
       writes.setReadOnly(body.readOnly ? { message: body.message } : undefined);
-      const after = currentState();
+      const after = currentState(writes);
       await metadata.events.record({
         action: 'read-only.set',
         object: 'registry',
@@ -95,4 +101,14 @@ export function registryRoutes(routes: Routes, context: ApiContext): void {
       return found(after);
     },
   });
+}
+
+function currentState(writes: WriteGate) {
+  const { message, configured } = writes.readOnly();
+  const until = configured ? 'configuration' : 'restart';
+  return {
+    readOnly: message !== undefined,
+    message: message ?? null,
+    until: message === undefined ? null : until,
+  };
 }

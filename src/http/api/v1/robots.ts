@@ -24,8 +24,15 @@ export interface RobotParams {
 }
 
 export function robotRoutes(routes: Routes, context: ApiContext): void {
-  const { robots } = context.registry.metadata.accounts;
+  listRobots(routes, context);
+  addRobot(routes, context);
+  showOne(routes, context);
+  changeRobot(routes, context);
+  removeRobot(routes, context);
+}
 
+function listRobots(routes: Routes, context: ApiContext): void {
+  const { robots } = context.registry.metadata.accounts;
   routes.declare('robots', 'GET', '/namespaces/:namespace/robots', {
     need: ['admin'],
     summary: 'Robots of a namespace, in order of name.',
@@ -38,7 +45,10 @@ export function robotRoutes(routes: Routes, context: ApiContext): void {
       return list(pageOf(page, showRobot, (robot) => robot.name));
     },
   });
+}
 
+function addRobot(routes: Routes, context: ApiContext): void {
+  const { robots } = context.registry.metadata.accounts;
   routes.declare('robots', 'POST', '/namespaces/:namespace/robots', {
     need: ['admin'],
     summary: 'Adds a robot: acme+ci. In the namespaces system and library administrators only.',
@@ -63,14 +73,19 @@ export function robotRoutes(routes: Routes, context: ApiContext): void {
       return created(pathOf(added.robot), showRobot(added.robot));
     },
   });
+}
 
+function showOne(routes: Routes, context: ApiContext): void {
   routes.declare('robots', 'GET', '/namespaces/:namespace/robots/:robot', {
     need: ['admin'],
     summary: 'One robot.',
     answers: { 200: robotSchema },
     handle: async ({ params }) => found(showRobot(await findRobot(context, params))),
   });
+}
 
+function changeRobot(routes: Routes, context: ApiContext): void {
+  const { robots } = context.registry.metadata.accounts;
   routes.declare('robots', 'PATCH', '/namespaces/:namespace/robots/:robot', {
     need: ['admin'],
     summary: 'Changes a robot (JSON merge patch). A disabled one may nothing, from the next request on.',
@@ -84,7 +99,10 @@ export function robotRoutes(routes: Routes, context: ApiContext): void {
       return found(showRobot(updated));
     },
   });
+}
 
+function removeRobot(routes: Routes, context: ApiContext): void {
+  const { robots } = context.registry.metadata.accounts;
   routes.declare('robots', 'DELETE', '/namespaces/:namespace/robots/:robot', {
     need: ['admin'],
     summary: 'Removes a robot with its tokens and grants.',

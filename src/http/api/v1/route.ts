@@ -87,6 +87,8 @@ export interface Endpoint<Url extends string, Query extends TSchema, Body extend
   readonly body?: Body;
   /** What it answers when it goes well, by status. */
   readonly answers: Readonly<Record<number, TSchema>>;
+  /** The media type of that, where it is not JSON. */
+  readonly mediaType?: string;
   /** About content: everybody's in mode open. */
   readonly content?: boolean;
   /** Takes text/plain. */
@@ -271,7 +273,7 @@ function sendJson(reply: FastifyReply, body: object) {
 }
 
 function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEndpoint): object {
-  const { query, body, answers, summary, description, need } = endpoint;
+  const { query, body, answers, mediaType, summary, description, need } = endpoint;
   const names = [...url.matchAll(/:(\w+)/g)].map(([, name = '']) => name);
   const parameters = Object.fromEntries(names.map((name) => [name, Type.String({ minLength: 1 })]));
   const needed = `Needs one of: ${need.join(', ')}.`;
@@ -287,13 +289,18 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
     ...(endpoint.textBody === true ? { consumes: ['text/plain'] } : {}),
     response: {
       ...(endpoint.plan === undefined ? {} : { 200: plan }),
-      ...answers,
+      ...(mediaType === undefined ? answers : contentsOf(answers, mediaType)),
       default: {
         description: 'A refusal.',
         content: { 'application/problem+json': { schema: problemSchema } },
       },
     },
   };
+}
+
+function contentsOf(answers: Readonly<Record<number, TSchema>>, mediaType: string): object {
+  const content = (schema: TSchema) => ({ description: 'Done.', content: { [mediaType]: { schema } } });
+  return Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, content(schema)]));
 }
 
 function withDryRun(query: TSchema, endpoint: AnyEndpoint): TSchema {

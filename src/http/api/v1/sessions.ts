@@ -26,9 +26,15 @@ const sessionSchema = strict({
 });
 
 export function sessionRoutes(routes: Routes, context: ApiContext): void {
-  const { credentials } = context.registry.metadata.accounts;
-  const { idle, longest } = context.config.auth.session;
+  signIn(routes, context);
+  signOut(routes, context);
+  listSessions(routes, context);
+  signOutEverywhere(routes, context);
+  endSession(routes, context);
+}
 
+function signIn(routes: Routes, context: ApiContext): void {
+  const { longest } = context.config.auth.session;
   routes.declare('sessions', 'POST', '/sessions', {
     need: ['anyone'],
     summary: 'Signs a browser in: sets the session cookie.',
@@ -64,7 +70,10 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
       });
     },
   });
+}
 
+function signOut(routes: Routes, context: ApiContext): void {
+  const { credentials } = context.registry.metadata.accounts;
   routes.declare('sessions', 'DELETE', '/sessions/current', {
     need: ['signed-in'],
     summary: 'Signs this browser out.',
@@ -78,7 +87,11 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
 
+function listSessions(routes: Routes, context: ApiContext): void {
+  const { credentials } = context.registry.metadata.accounts;
+  const { idle } = context.config.auth.session;
   routes.declare('sessions', 'GET', '/users/:user/sessions', {
     need: ['self', 'administrator'],
     summary: 'Sessions of browsers and identity tokens of docker.',
@@ -103,7 +116,10 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
       return list({ items, next });
     },
   });
+}
 
+function signOutEverywhere(routes: Routes, context: ApiContext): void {
+  const { credentials } = context.registry.metadata.accounts;
   routes.declare('sessions', 'DELETE', '/users/:user/sessions', {
     need: ['self', 'administrator'],
     summary: 'Signs a user out everywhere.',
@@ -119,7 +135,10 @@ export function sessionRoutes(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
 
+function endSession(routes: Routes, context: ApiContext): void {
+  const { credentials } = context.registry.metadata.accounts;
   routes.declare('sessions', 'DELETE', '/users/:user/sessions/:id', {
     need: ['self', 'administrator'],
     summary: 'Ends one session.',

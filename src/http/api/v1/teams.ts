@@ -15,11 +15,16 @@ const team = strict({
 const teamMember = strict({ name: Type.String() });
 
 export function teamRoutes(routes: Routes, context: ApiContext): void {
-  const { organizations } = context.registry.metadata.accounts;
-  const noTeam = (params: { organization: string; team: string }) =>
-    notFound(`team ${params.team} of ${params.organization}`);
-  const pageSize = (limit: number | undefined) => limit ?? context.config.limits.pageSize;
+  listTeams(routes, context);
+  addTeam(routes, context);
+  removeTeam(routes, context);
+  listTeamMembers(routes, context);
+  addTeamMember(routes, context);
+  removeTeamMember(routes, context);
+}
 
+function listTeams(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('teams', 'GET', '/organizations/:organization/teams', {
     need: ['member'],
     summary: 'Teams of an organization, in order of name.',
@@ -27,12 +32,15 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
     answers: { 200: listOf(team) },
     handle: async ({ params, query }) => {
       await findOrganization(context, params.organization);
-      const wanted = { after: afterName(query), limit: pageSize(query.limit) };
+      const wanted = { after: afterName(query), limit: query.limit ?? context.config.limits.pageSize };
       const page = await organizations.listTeams(params.organization, wanted);
       return list(pageOf(page, showTeam, (one) => one.name));
     },
   });
+}
 
+function addTeam(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('teams', 'POST', '/organizations/:organization/teams', {
     need: ['owner'],
     summary: 'Adds a team.',
@@ -51,7 +59,10 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       });
     },
   });
+}
 
+function removeTeam(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('teams', 'DELETE', '/organizations/:organization/teams/:team', {
     need: ['owner'],
     summary: 'Removes a team with the grants to it.',
@@ -70,7 +81,10 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
 
+function listTeamMembers(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('teams', 'GET', '/organizations/:organization/teams/:team/members', {
     need: ['member'],
     summary: 'Who is in a team, in order of name.',
@@ -79,7 +93,7 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
     handle: async ({ params, query }) => {
       const there = await organizations.findTeam(params.organization, params.team);
       if (there === undefined) throw noTeam(params);
-      const wanted = { after: afterName(query), limit: pageSize(query.limit) };
+      const wanted = { after: afterName(query), limit: query.limit ?? context.config.limits.pageSize };
       const page = await organizations.listTeamMembers(params.organization, params.team, wanted);
       return list(
         pageOf(
@@ -90,12 +104,15 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       );
     },
   });
+}
 
+function addTeamMember(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('teams', 'PUT', '/organizations/:organization/teams/:team/members/:user', {
     need: ['owner'],
     summary: 'Puts a user into a team, and into the organization where it is no member yet.',
     answers: { 200: teamMember, 201: teamMember },
-    current: ({ params }) => findTeamMember(params),
+    current: ({ params }) => findTeamMember(context, params),
     handle: async ({ params, origin }) => {
       const { outcome } = await organizations.addTeamMember({ ...params, origin });
       if (outcome === 'unknown-team') throw noTeam(params);
@@ -106,15 +123,19 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       return created(`/organizations/${organization}/teams/${inTeam}/members/${user}`, shown);
     },
   });
+}
 
+function removeTeamMember(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
   routes.declare('teams', 'DELETE', '/organizations/:organization/teams/:team/members/:user', {
     need: ['owner'],
     summary: 'Takes a user out of a team; it stays a member of the organization.',
     answers: { 204: Type.Null() },
-    current: ({ params }) => findTeamMember(params),
+    current: ({ params }) => findTeamMember(context, params),
     plan: async ({ params }) => {
       const { organization, team: inTeam, user } = params;
-      if ((await findTeamMember(params)) === undefined) throw notFound(`member ${user} of team ${inTeam}`);
+      if ((await findTeamMember(context, params)) === undefined)
+        throw notFound(`member ${user} of team ${inTeam}`);
       return { removes: [`team-member:${organization}/${inTeam}/${user}`] };
     },
     handle: async ({ params, origin }) => {
@@ -123,14 +144,23 @@ export function teamRoutes(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
-
-  async function findTeamMember(params: { organization: string; team: string; user: string }) {
-    const facts = await context.registry.metadata.accounts.policy.findSubjectByName(params.user);
-    const isIn = facts?.teams.includes(`${params.organization}/${params.team}`) === true;
-    return isIn ? { name: params.user } : undefined;
-  }
 }
 
 function showTeam({ name: shown, members }: { readonly name: string; readonly members: number }) {
   return { name: shown, members };
+}
+
+interface TeamParams {
+  readonly organization: string;
+  readonly team: string;
+}
+
+function noTeam({ organization, team: inside }: TeamParams): Problem {
+  return notFound(`team ${inside} of ${organization}`);
+}
+
+async function findTeamMember({ registry }: ApiContext, params: TeamParams & { readonly user: string }) {
+  const facts = await registry.metadata.accounts.policy.findSubjectByName(params.user);
+  const isIn = facts?.teams.includes(`${params.organization}/${params.team}`) === true;
+  return isIn ? { name: params.user } : undefined;
 }

@@ -1,11 +1,12 @@
 // Tokens: personal ones, which only their owner can make, and those of robots, which who administers the namespace makes.
 import { type Static, Type } from 'typebox';
 import { boundsOf, expiryOf, mostPatterns } from '../../../auth/token-issuing.ts';
-import { type Credential, roles } from '../../../storage/account-store.ts';
+import { type Credential, type CredentialStore, roles } from '../../../storage/account-store.ts';
+import type { Origin } from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterNumber, type PageQuery, pageMembers, pageOf } from './pages.ts';
 import { notFound, Problem, parseMember } from './problem.ts';
-import { findRobot } from './robots.ts';
+import { findRobot, type RobotParams } from './robots.ts';
 import { type Answer, type Call, created, list, nothing, type Routes } from './route.ts';
 import { listOf, nullable, parseTime, role, strict, time, timeText, timeTextOrNull } from './schemas.ts';
 import { findUser } from './users.ts';
@@ -57,116 +58,135 @@ interface Owner {
 }
 
 export function tokenRoutes(routes: Routes, context: ApiContext): void {
-  const { credentials } = context.registry.metadata.accounts;
-  const issued = context.authority.credentials;
-  const query = strict(pageMembers);
+  const tokens = new TokensOfOwners(context);
+  personalTokens(routes, context, tokens);
+  robotTokens(routes, context, tokens);
+}
 
-  const ownerByUser = async (account: string): Promise<Owner> => {
-    const { name: subject } = await findUser(context, account);
+function personalTokens(routes: Routes, context: ApiContext, tokens: TokensOfOwners): void {
+  const ownerOf = async ({ user }: { readonly user: string }): Promise<Owner> => {
+    const { name: subject } = await findUser(context, user);
     return { kind: 'personal', subject, path: `/users/${subject}/tokens` };
-  };
-  const ownerByRobot = async (params: { namespace: string; robot: string }): Promise<Owner> => {
-    const { name: subject, namespace } = await findRobot(context, params);
-    return { kind: 'robot', subject, path: `/namespaces/${namespace}/robots/${subject}/tokens` };
-  };
-
-  async function listTokens({ kind, subject }: Owner, page: PageQuery): Promise<Answer> {
-    const limit = page.limit ?? context.config.limits.pageSize;
-    const found = await credentials.list(subject, { kinds: [kind], after: afterNumber(page), limit });
-    return list(pageOf(found, showToken, ({ id }) => id));
-  }
-
-  async function addToken(owner: Owner, call: Call<unknown, unknown, NewToken>): Promise<Answer> {
-    const { kind, subject, path } = owner;
-    const { body, rights, now, origin } = call;
-    const settings = kind === 'personal' ? context.config.auth.personalToken : context.config.auth.robotToken;
-    const asked =
-      typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : body.expiresAt;
-    const expiresAt = parseMember('/expiresAt', () => expiryOf(asked, now, settings));
-    const role = body.role ?? (kind === 'personal' ? personalRole : undefined);
-    const wanted = { role, patterns: body.repositories };
-    const bounds = parseMember('/repositories', () => boundsOf(wanted, rights.ceiling));
-    const label = body.name;
-    const made = await issued.create({ kind, subject, label, ...bounds, expiresAt, origin });
-    if (made.outcome === 'exists')
-      throw new Problem('exists', `${subject} has a token named ${label} already`);
-    if (made.outcome === 'unknown') throw notFound(`${kind === 'robot' ? 'robot' : 'user'} ${subject}`);
-    const { credential, secret } = made;
-    return created(`${path}/${credential.id}`, showToken(credential), { secret });
-  }
-
-  async function findToken({ kind, subject }: Owner, id: string): Promise<Credential> {
-    const found = await credentials.find(numberOf(id));
-    if (found?.kind === kind && found.subject === subject) return found;
-    throw notFound(`token ${id.slice(0, 20)} of ${subject}`);
-  }
-
-  async function removeToken(
-    owner: Owner,
-    id: string,
-    { origin }: Call<unknown, unknown, unknown>,
-  ): Promise<Answer> {
-    const { kind, subject } = owner;
-    const removed = await credentials.remove({ subject, id: numberOf(id), kinds: [kind], origin });
-    if (!removed) throw notFound(`token ${id.slice(0, 20)} of ${subject}`);
-    return nothing;
-  }
-
-  async function currentToken(owner: Owner, id: string): Promise<object | undefined> {
-    const found = await credentials.find(numberOf(id));
-    return found?.kind === owner.kind && found.subject === owner.subject ? taggedToken(found) : undefined;
-  }
-
-  const planOf = async (owner: Owner, id: string) => {
-    const { label } = await findToken(owner, id);
-    return { removes: [`token:${owner.subject}/${label}`] };
   };
 
   routes.declare('tokens', 'GET', '/users/:user/tokens', {
     need: ['self', 'administrator'],
     summary: 'Personal tokens of a user, oldest first. Never their secrets.',
-    query,
+    query: strict(pageMembers),
     answers: { 200: listOf(tokenSchema) },
-    handle: async ({ params, query: page }) => listTokens(await ownerByUser(params.user), page),
+    handle: async ({ params, query }) => tokens.list(await ownerOf(params), query),
   });
   routes.declare('tokens', 'POST', '/users/:user/tokens', {
     need: ['self'],
     summary: 'Makes a personal token. Only for oneself; it never does more than its owner may.',
     body: newToken,
     answers: { 201: withSecret },
-    handle: async (call) => addToken(await ownerByUser(call.params.user), call),
+    handle: async (call) => tokens.add(await ownerOf(call.params), call),
   });
   routes.declare('tokens', 'DELETE', '/users/:user/tokens/:id', {
     need: ['self', 'administrator'],
     summary: 'Ends a personal token, from the next request on.',
     answers: { 204: Type.Null() },
-    current: async ({ params }) => currentToken(await ownerByUser(params.user), params.id),
-    plan: async ({ params }) => planOf(await ownerByUser(params.user), params.id),
-    handle: async (call) => removeToken(await ownerByUser(call.params.user), call.params.id, call),
+    current: async ({ params }) => tokens.current(await ownerOf(params), params.id),
+    plan: async ({ params }) => tokens.plan(await ownerOf(params), params.id),
+    handle: async ({ params, origin }) => tokens.remove(await ownerOf(params), params.id, origin),
   });
+}
+
+function robotTokens(routes: Routes, context: ApiContext, tokens: TokensOfOwners): void {
+  const ownerOf = async (params: RobotParams): Promise<Owner> => {
+    const { name: subject, namespace } = await findRobot(context, params);
+    return { kind: 'robot', subject, path: `/namespaces/${namespace}/robots/${subject}/tokens` };
+  };
 
   routes.declare('tokens', 'GET', '/namespaces/:namespace/robots/:robot/tokens', {
     need: ['admin'],
     summary: 'Tokens of a robot, oldest first. Never their secrets.',
-    query,
+    query: strict(pageMembers),
     answers: { 200: listOf(tokenSchema) },
-    handle: async ({ params, query: page }) => listTokens(await ownerByRobot(params), page),
+    handle: async ({ params, query }) => tokens.list(await ownerOf(params), query),
   });
   routes.declare('tokens', 'POST', '/namespaces/:namespace/robots/:robot/tokens', {
     need: ['admin'],
     summary: 'Makes a token of a robot. Several may live at a time, for a change without a gap.',
     body: newToken,
     answers: { 201: withSecret },
-    handle: async (call) => addToken(await ownerByRobot(call.params), call),
+    handle: async (call) => tokens.add(await ownerOf(call.params), call),
   });
   routes.declare('tokens', 'DELETE', '/namespaces/:namespace/robots/:robot/tokens/:id', {
     need: ['admin'],
     summary: 'Ends a token of a robot, from the next request on.',
     answers: { 204: Type.Null() },
-    current: async ({ params }) => currentToken(await ownerByRobot(params), params.id),
-    plan: async ({ params }) => planOf(await ownerByRobot(params), params.id),
-    handle: async (call) => removeToken(await ownerByRobot(call.params), call.params.id, call),
+    current: async ({ params }) => tokens.current(await ownerOf(params), params.id),
+    plan: async ({ params }) => tokens.plan(await ownerOf(params), params.id),
+    handle: async ({ params, origin }) => tokens.remove(await ownerOf(params), params.id, origin),
   });
+}
+
+/** What is the same for both kinds. A token is found only among those of its owner. */
+class TokensOfOwners {
+  readonly #context: ApiContext;
+  readonly #store: CredentialStore;
+
+  constructor(context: ApiContext) {
+    this.#context = context;
+    this.#store = context.registry.metadata.accounts.credentials;
+  }
+
+  async list({ kind, subject }: Owner, page: PageQuery): Promise<Answer> {
+    const limit = page.limit ?? this.#context.config.limits.pageSize;
+    const found = await this.#store.list(subject, { kinds: [kind], after: afterNumber(page), limit });
+    return list(pageOf(found, showToken, ({ id }) => id));
+  }
+
+  async add({ kind, subject, path }: Owner, call: Call<unknown, unknown, NewToken>): Promise<Answer> {
+    const { body, rights, now, origin } = call;
+    const { personalToken, robotToken } = this.#context.config.auth;
+    const settings = kind === 'personal' ? personalToken : robotToken;
+    const asked =
+      typeof body.expiresAt === 'string' ? parseTime(body.expiresAt, '/expiresAt') : body.expiresAt;
+    const expiresAt = parseMember('/expiresAt', () => expiryOf(asked, now, settings));
+    const wanted = {
+      role: body.role ?? (kind === 'personal' ? personalRole : undefined),
+      patterns: body.repositories,
+    };
+    const bounds = parseMember('/repositories', () => boundsOf(wanted, rights.ceiling));
+    const options = { kind, subject, label: body.name, ...bounds, expiresAt, origin };
+    const made = await this.#context.authority.credentials.create(options);
+    if (made.outcome === 'exists') {
+      throw new Problem('exists', `${subject} has a token named ${body.name} already`);
+    }
+    if (made.outcome === 'unknown') throw notFound(`${kind === 'robot' ? 'robot' : 'user'} ${subject}`);
+    const { credential, secret } = made;
+    return created(`${path}/${credential.id}`, showToken(credential), { secret });
+  }
+
+  async current(owner: Owner, id: string): Promise<object | undefined> {
+    const token = await this.#find(owner, id);
+    return token && taggedToken(token);
+  }
+
+  async plan(owner: Owner, id: string): Promise<object> {
+    const token = await this.#find(owner, id);
+    if (token === undefined) throw noToken(owner, id);
+    return { removes: [`token:${owner.subject}/${token.label}`] };
+  }
+
+  async remove(owner: Owner, id: string, origin: Origin): Promise<Answer> {
+    const { kind, subject } = owner;
+    const removed = await this.#store.remove({ subject, id: numberOf(id), kinds: [kind], origin });
+    if (!removed) throw noToken(owner, id);
+    return nothing;
+  }
+
+  async #find({ kind, subject }: Owner, id: string): Promise<Credential | undefined> {
+    const token = await this.#store.find(numberOf(id));
+    return token?.kind === kind && token.subject === subject ? token : undefined;
+  }
+}
+
+function noToken({ subject }: Owner, id: string): Problem {
+  return notFound(`token ${id.slice(0, 20)} of ${subject}`);
 }
 
 function showToken(token: Credential): Static<typeof tokenSchema> {

@@ -25,10 +25,16 @@ const leaving = strict({
 });
 
 export function userChangeRoutes(routes: Routes, context: ApiContext): void {
+  replacePassword(routes, context);
+  disableUser(routes, context);
+  enableUser(routes, context);
+  removeUser(routes, context);
+}
+
+function replacePassword(routes: Routes, context: ApiContext): void {
   const { metadata } = context.registry;
   const { users } = metadata.accounts;
   const { passwords, credentials } = context.authority;
-
   routes.declare('users', 'PUT', '/users/:user/password', {
     need: ['administrator'],
     summary: 'Sets a password, or gives out a one-time code in its place. Sessions and refresh tokens end.',
@@ -55,7 +61,11 @@ export function userChangeRoutes(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
 
+function disableUser(routes: Routes, context: ApiContext): void {
+  const { metadata } = context.registry;
+  const { users } = metadata.accounts;
   routes.declare('users', 'POST', '/users/:user/disable', {
     need: ['administrator'],
     summary:
@@ -77,7 +87,11 @@ export function userChangeRoutes(routes: Routes, context: ApiContext): void {
       });
     },
   });
+}
 
+function enableUser(routes: Routes, context: ApiContext): void {
+  const { metadata } = context.registry;
+  const { users } = metadata.accounts;
   routes.declare('users', 'POST', '/users/:user/enable', {
     need: ['administrator'],
     summary: 'Lets a disabled user in again.',
@@ -88,7 +102,11 @@ export function userChangeRoutes(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
 
+function removeUser(routes: Routes, context: ApiContext): void {
+  const { metadata } = context.registry;
+  const { users } = metadata.accounts;
   routes.declare('users', 'DELETE', '/users/:user', {
     need: ['administrator'],
     summary: 'Removes a user for good. The name stays reserved, robots that the user made elsewhere stay.',

@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { parseAccountName } from '../../../auth/account-name.ts';
 import { parseHtpasswd, type SkippedLine } from '../../../auth/htpasswd.ts';
+import type { Passwords } from '../../../auth/passwords.ts';
 import { issueCode } from '../../../auth/token-issuing.ts';
 import type { User } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
@@ -58,10 +59,15 @@ const imported = strict({
 });
 
 export function userRoutes(routes: Routes, context: ApiContext): void {
-  const { users } = context.registry.metadata.accounts;
-  const { passwords, credentials } = context.authority;
-  const { reservedNames } = context.config.access;
+  listUsers(routes, context);
+  addUser(routes, context);
+  showOne(routes, context);
+  changeUser(routes, context);
+  importUsers(routes, context);
+}
 
+function listUsers(routes: Routes, context: ApiContext): void {
+  const { users } = context.registry.metadata.accounts;
   routes.declare('users', 'GET', '/users', {
     need: ['administrator', 'auditor'],
     summary: 'Users in order of name.',
@@ -82,7 +88,12 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
       return list(pageOf(page, showUser, (user) => user.name));
     },
   });
+}
 
+function addUser(routes: Routes, context: ApiContext): void {
+  const { users } = context.registry.metadata.accounts;
+  const { passwords, credentials } = context.authority;
+  const { reservedNames } = context.config.access;
   routes.declare('users', 'POST', '/users', {
     need: ['administrator'],
     summary: 'Adds a user, with the namespace of the same name unless a guest.',
@@ -98,7 +109,7 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
     },
     handle: async ({ body, origin, now }) => {
       const account = parseMember('/name', () => parseAccountName(body.name, reservedNames));
-      const passwordHash = await hashOf(account, body.password);
+      const passwordHash = await hashOf(passwords, account, body.password);
       const { role = 'user', guest = false } = body;
       const { fullName: shownAs, email: address } = body;
       const added = await users.add({
@@ -124,20 +135,19 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
       });
     },
   });
+}
 
-  async function hashOf(account: string, plain: string | undefined): Promise<string | undefined> {
-    if (plain === undefined) return undefined;
-    await awaitMember('/password', passwords.judge(plain, account));
-    return await passwords.hash(plain);
-  }
-
+function showOne(routes: Routes, context: ApiContext): void {
   routes.declare('users', 'GET', '/users/:user', {
     need: ['self', 'administrator', 'auditor'],
     summary: 'One user.',
     answers: { 200: userSchema },
     handle: async ({ params }) => found(showUser(await findUser(context, params.user))),
   });
+}
 
+function changeUser(routes: Routes, context: ApiContext): void {
+  const { users } = context.registry.metadata.accounts;
   routes.declare('users', 'PATCH', '/users/:user', {
     need: ['self', 'administrator'],
     summary: 'Changes a user (JSON merge patch). Of oneself: fullName and email.',
@@ -157,7 +167,11 @@ export function userRoutes(routes: Routes, context: ApiContext): void {
       return found(showUser(updated.user));
     },
   });
+}
 
+function importUsers(routes: Routes, context: ApiContext): void {
+  const { users } = context.registry.metadata.accounts;
+  const { reservedNames } = context.config.access;
   routes.declare('users', 'POST', '/users/import', {
     need: ['administrator'],
     summary: 'Adds the users of an htpasswd file. Lines that cannot be kept are told, and the others added.',
@@ -211,4 +225,14 @@ export function lastAdministrator(account: string): Problem {
     'conflict',
     `${account} is the last administrator who is enabled: make somebody else one first`,
   );
+}
+
+async function hashOf(
+  passwords: Passwords,
+  account: string,
+  plain: string | undefined,
+): Promise<string | undefined> {
+  if (plain === undefined) return undefined;
+  await awaitMember('/password', passwords.judge(plain, account));
+  return await passwords.hash(plain);
 }
