@@ -12,6 +12,7 @@ import { writeIndexLayout } from '../support/images.ts';
 import { findFreePort } from '../support/ports.ts';
 import { listDescendants } from '../support/process-tree.ts';
 import { skipWithout } from '../support/programs.ts';
+import { password } from '../support/sign-in.ts';
 
 const skip = skipWithout('buildah', 'skopeo', 'debootstrap', 'unshare', 'chroot', 'root');
 const PROJECT = join(import.meta.dirname, '..', '..');
@@ -75,11 +76,18 @@ test('the container image', { skip }, async (t) => {
   await t.test('runs as any user of group 0, takes a push, gives it back and ends with 0', async (t) => {
     const port = await findFreePort();
     const asUser = ['run', '--isolation', 'chroot', '--user', ANY_USER];
-    const settings = ['--env', `BERTH_HTTP_PORT=${port}`, '--env', 'BERTH_HTTP_ADDRESS=127.0.0.1'];
+    const settings = [
+      `BERTH_HTTP_PORT=${port}`,
+      'BERTH_HTTP_ADDRESS=127.0.0.1',
+      `BERTH_ACCESS_ADMIN_PASSWORD=${password}`,
+    ].flatMap((one) => ['--env', one]);
     const child = home.start('buildah', [...asUser, ...settings, container, '--', 'berth', 'serve']);
     const server = watch(t, child);
     await server.untilListening();
-    await pushAndPull(home, `127.0.0.1:${port}`, 'user');
+    assert.match(server.printed(), / access token$/m);
+    const anonymous = await fetch(`http://127.0.0.1:${port}/v2/`);
+    assert.equal(anonymous.status, 401);
+    await pushAndPull(home, `127.0.0.1:${port}`, 'user', password);
     const health = [...asUser, ...settings, container, '--', 'berth', 'status', '--health'];
     await home.run('buildah', health);
     assert.equal(await server.end(), 0, server.printed());
@@ -94,10 +102,13 @@ test('the container image', { skip }, async (t) => {
     await chmod(volume, 0o770);
     const server = watch(
       t,
-      startReadOnly(home, root, volume, ['BERTH_DATA=/var/lib/berth', `BERTH_HTTP_PORT=${port}`]),
+      startReadOnly(home, root, volume, [
+        ...['BERTH_DATA=/var/lib/berth', 'BERTH_ACCESS_MODE=token', `BERTH_HTTP_PORT=${port}`],
+      ]),
     );
     await server.untilListening();
-    await pushAndPull(home, `127.0.0.1:${port}`, 'read-only');
+    const first = await readFile(join(volume, 'initial-admin-password'), 'utf8');
+    await pushAndPull(home, `127.0.0.1:${port}`, 'read-only', first.trimEnd());
     assert.equal(await server.end(), 0, server.printed());
   });
 });
@@ -132,13 +143,14 @@ function startReadOnly(
   return home.start('unshare', [...namespace, 'sh', '-c', script, 'sh', root, volume, path, ...settings]);
 }
 
-/** Copies an index with two platforms to the server and back, and compares the digests. */
-async function pushAndPull(home: ClientHome, host: string, name: string): Promise<void> {
+/** Copies an index with two platforms to the server and back, as its first administrator, and compares the digests. */
+async function pushAndPull(home: ClientHome, host: string, name: string, secret: string): Promise<void> {
   const layout = await writeIndexLayout(home.path(`${name}-layout`), 'v1', ['amd64', 'arm64']);
   const there = `docker://${host}/team/app:v1`;
   const copy = ['copy', '--all', '--src-tls-verify=false', '--dest-tls-verify=false'];
-  await home.run('skopeo', [...copy, `oci:${layout.folder}:v1`, there]);
-  await home.run('skopeo', [...copy, there, `oci:${home.path(`${name}-pulled`)}:v1`]);
+  const creds = `admin:${secret}`;
+  await home.run('skopeo', [...copy, '--dest-creds', creds, `oci:${layout.folder}:v1`, there]);
+  await home.run('skopeo', [...copy, '--src-creds', creds, there, `oci:${home.path(`${name}-pulled`)}:v1`]);
   const pulled = JSON.parse(await readFile(home.path(`${name}-pulled`, 'index.json'), 'utf8'));
   assert.equal(pulled.manifests[0].digest, layout.digest);
 }

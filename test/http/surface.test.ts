@@ -17,6 +17,7 @@ import {
   sha256,
 } from '../support/client.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
+import { startSignInRegistry } from '../support/sign-in.ts';
 
 /** A request with headers that fetch would not send; resolves with status and body. */
 async function requestWith(
@@ -74,6 +75,17 @@ describe('the base of the API', () => {
     assert.match(reply.headers.get('content-security-policy') ?? '', /default-src 'none'/);
     assert.ok(
       (await reply.text()).includes(`podman push --tls-verify=false alpine 127.0.0.1:${port}/alpine`),
+    );
+  });
+
+  it('shows a page with how to sign in where that is asked for', async (t) => {
+    const { url, port } = await startSignInRegistry(t);
+    const page = await (await fetch(url)).text();
+    assert.ok(page.includes(`podman login --tls-verify=false 127.0.0.1:${port}`));
+    assert.ok(page.includes('token: sign in to push'));
+    const proxied = await startSignInRegistry(t, { 'http.publicUrl': 'https://registry.example.com' });
+    assert.ok(
+      (await (await fetch(proxied.url)).text()).includes('<pre>podman login registry.example.com</pre>'),
     );
   });
 });
@@ -334,6 +346,18 @@ describe('TLS', () => {
     makeCertificate(folder, 'second');
     await registry.reload(registry.config);
     assert.equal((await secureGet(registry.port)).subject, 'second');
+  });
+
+  it('sends clients to HTTPS for their tokens', async (t) => {
+    const folder = await temporaryFolder(t);
+    makeCertificate(folder, 'first');
+    const { port } = await startSignInRegistry(t, {
+      'http.tls.certificate': join(folder, 'tls.crt'),
+      'http.tls.key': join(folder, 'tls.key'),
+    });
+    const { headers } = await secureGet(port);
+    const realm = `https://127.0.0.1:${port}/token`;
+    assert.equal(headers['www-authenticate'], `Bearer realm="${realm}",service="berth"`);
   });
 });
 
