@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { ManifestStore, MetadataStore } from '../metadata-store.ts';
+import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { openReader, tellsDamage } from './connection.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
@@ -58,7 +59,14 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     uptime.since = clock.monotonicSeconds();
     const reader = openReader(path);
     opened = true;
-    return makeStore({ writer, reads: makeReads(reader), ticks, closeReader: () => reader.close() });
+    const careReads = makeCareReads(reader);
+    return makeStore({
+      writer,
+      reads: makeReads(reader),
+      careReads,
+      ticks,
+      closeReader: () => reader.close(),
+    });
   } catch (error) {
     await writer.close().catch(() => undefined);
     throw asFault(error);
@@ -68,6 +76,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
 interface Parts {
   readonly writer: WriterThread;
   readonly reads: Reads;
+  readonly careReads: CareReads;
   readonly ticks: () => number;
   readonly closeReader: () => void;
 }
@@ -129,6 +138,7 @@ function makeStore(parts: Parts): MetadataStore {
       read: (page) => ask(() => reads.readEvents(page)),
       tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
     },
+    care: makeCareStore(parts, ask),
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
     close() {
