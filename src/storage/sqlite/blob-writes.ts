@@ -205,6 +205,7 @@ export class BlobWrites {
   #keepOneCopy(now: Now, input: Omit<FinishUpload, 'upload'>): { id: number; size: number } {
     const blob = this.#shared.findBlob(input.digest);
     if (blob === undefined) {
+      this.#shared.quotas.admitStored(now, input.size);
       const added = this.#statements.addBlob.run(input.digest, input.location, input.size, now.at);
       return { id: Number(added.lastInsertRowid), size: input.size };
     }

@@ -60,13 +60,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     const reader = openReader(path);
     opened = true;
     const careReads = makeCareReads(reader);
-    return makeStore({
-      writer,
-      reads: makeReads(reader),
-      careReads,
-      ticks,
-      closeReader: () => reader.close(),
-    });
+    const closeReader = (): unknown => reader.close();
+    const { unixSeconds } = clock;
+    return makeStore({ writer, reads: makeReads(reader), careReads, ticks, unixSeconds, closeReader });
   } catch (error) {
     await writer.close().catch(() => undefined);
     throw asFault(error);
@@ -78,7 +74,8 @@ interface Parts {
   readonly reads: Reads;
   readonly careReads: CareReads;
   readonly ticks: () => number;
-  readonly closeReader: () => void;
+  readonly unixSeconds: () => number;
+  readonly closeReader: () => unknown;
 }
 
 /** `read` as a promise, with the faults of the medium told apart. */
