@@ -124,8 +124,8 @@ export class BlobWrites {
     return { outcome: 'removed' };
   }
 
-  markDamaged(now: Now, location: Location): void {
-    this.#statements.markDamaged.run(now.at, location);
+  markDamaged(now: Now, location: Location): boolean {
+    return this.#statements.markDamaged.run(now.at, location).changes > 0;
   }
 
   dropUnlinks(_now: Now, locations: readonly Location[]): void {

@@ -12,6 +12,7 @@ const columns = `n.name, n.kind, n.quota_bytes, n.quota_repositories, n.used_byt
 export const sql = {
   namespace: `SELECT ${columns} FROM namespace n WHERE n.name = ?`,
   namespaces: `SELECT ${columns} FROM namespace n WHERE n.name > ? ORDER BY n.name LIMIT ?`,
+  namespaceLimits: 'SELECT kind, quota_bytes, quota_repositories FROM namespace WHERE name = ?',
   instanceValue: 'SELECT value FROM instance WHERE key = ?',
   stored: `SELECT items, bytes FROM total WHERE kind = 'blob'`,
   repositoriesInAll: `SELECT count(*) FROM repository WHERE name > '' AND state <> 'deleted'`,
@@ -86,15 +87,26 @@ export function makeQuotaReads(db: Connection) {
       bytes: number;
       digest?: Digest | undefined;
     }): QuotaExcess | undefined {
-      const { repository, digest } = input;
+      const { repository, digest, bytes } = input;
       const name = namespaceOf(repository);
+      const row = statements.namespaceLimits.get(name) as
+        | [NamespaceKind, number | null, number | null]
+        | undefined;
+      const [kind, ownBytes, ownRepositories] = row ?? (['unowned', null, null] as const);
+      const limits = [
+        limitOf(ownBytes, kind === 'user' ? settings.user : settings.organization),
+        limitOf(ownRepositories, 'unlimited'),
+        limitOf(instanceValue(quotaKeys.bytes), settings.registry),
+        limitOf(instanceValue(quotaKeys.repositories), 'unlimited'),
+      ];
+      // The usual case costs three short reads, and no counting.
+      if (limits.every((limit) => limit === Number.POSITIVE_INFINITY)) return undefined;
       const fresh = statements.repositoryExists.get(repository) === undefined ? 1 : 0;
       const counted = digest !== undefined && statements.blobInNamespace.get(digest, name) !== undefined;
       const stored = digest !== undefined && statements.blobStored.get(digest) !== undefined;
       const namespace = find(name) ?? newNamespace(name, settings.organization);
       return (
-        excessOf(namespace, counted ? 0 : input.bytes, fresh) ??
-        excessOf(ofRegistry(), stored ? 0 : input.bytes, fresh)
+        excessOf(namespace, counted ? 0 : bytes, fresh) ?? excessOf(ofRegistry(), stored ? 0 : bytes, fresh)
       );
     },
   };

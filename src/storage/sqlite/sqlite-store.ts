@@ -69,8 +69,8 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
   }
 }
 
-interface Parts {
-  readonly writer: WriterThread;
+export interface StoreParts {
+  readonly writer: Pick<WriterThread, 'run' | 'statistics' | 'ended' | 'close'>;
   readonly reads: Reads;
   readonly careReads: CareReads;
   readonly ticks: () => number;
@@ -81,7 +81,8 @@ interface Parts {
 /** `read` as a promise, with the faults of the medium told apart. */
 type Ask = <Result>(read: () => Result) => Promise<Result>;
 
-function makeStore(parts: Parts): MetadataStore {
+/** The contract over what was opened; `writer` may be anything that runs intentions. */
+export function makeStore(parts: StoreParts): MetadataStore {
   const { writer, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
@@ -145,7 +146,7 @@ function makeStore(parts: Parts): MetadataStore {
   };
 }
 
-function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
+function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
   return {
     find: (repository, reference) => ask(() => reads.findManifest(repository, reference)),
     stat: (repository, reference) => ask(() => reads.statManifest(repository, reference)),
@@ -161,7 +162,7 @@ function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
   };
 }
 
-async function closeStore({ writer, closeReader }: Parts): Promise<void> {
+async function closeStore({ writer, closeReader }: StoreParts): Promise<void> {
   if (writer.ended) {
     // After a failed fsync nothing may be copied out of the log: the last connection to close would do that, unless it
     // cannot write. So the reader goes last.
