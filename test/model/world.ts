@@ -149,7 +149,7 @@ export class World {
     this.scheduler.killAll();
     this.disk.closeAll();
     this.busy.clear();
-    this.expectations.snapshot = new Set();
+    this.expectations.processEnded();
     if (kind === 'power cut') this.disk.cutPower(this.scheduler.random);
   }
 
