@@ -288,7 +288,7 @@ const weights = {
 const emphases = {
   broad: {},
   narrow: {},
-  damage: { read: 12, upload: 8, scrub: 8, removeBlob: 6 },
+  damage: { read: 24, upload: 12, scrub: 6, push: 4 },
   backup: { backup: 12, removeBlob: 8, upload: 8, sweep: 8, collect: 10 },
 } as const;
 type Emphasis = keyof typeof emphases;

@@ -120,6 +120,8 @@ export class Expectations {
   ): void {
     if (!this.#visible.has(key)) throw new Violation(`${key} was answered as there, but was never given`);
     if (before.epoch !== this.epoch(key) || this.#taken.has(key)) return;
+    // An answer that took longer than it promises says nothing any more.
+    if (this.#uptime() >= before.since + seconds) return;
     const now = this.blob(digest);
     if (now === undefined) throw new Violation(`${key} was acknowledged and has no row`);
     const { blob } = before;

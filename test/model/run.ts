@@ -8,8 +8,8 @@ export interface RunOutcome {
   readonly failure: { readonly error: unknown; readonly log: readonly string[] } | undefined;
 }
 
-const things = 24;
-const atOnce = 3;
+const things = { broad: 24, narrow: 24, damage: 40, backup: 24 } as const;
+const atOnce = { broad: 3, narrow: 4, damage: 5, backup: 3 } as const;
 const hour = 3600;
 
 /** Runs a seed. The same seed with the same code and the same sown fault gives the same run. */
@@ -32,12 +32,12 @@ export async function runSeed(seed: number, sown: Sown = {}): Promise<RunOutcome
 async function live(world: World, emphasis: ReturnType<typeof emphasisOf>): Promise<number> {
   const { scheduler, expectations } = world;
   const { random } = scheduler;
-  let left = things;
+  let left: number = things[emphasis];
   for (let steps = 0; ; steps += 1) {
     await scheduler.settle();
     expectations.check();
     if (left === 0 && !scheduler.canGoOn) return steps;
-    if (left > 0 && (!scheduler.canGoOn || (scheduler.active < atOnce && random.chance(0.2)))) {
+    if (left > 0 && (!scheduler.canGoOn || (scheduler.active < atOnce[emphasis] && random.chance(0.2)))) {
       left -= 1;
       startSomething(world, emphasis);
     } else if (!(await disturb(world, emphasis))) scheduler.goOn();

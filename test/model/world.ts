@@ -156,9 +156,11 @@ export class World {
   /** Spoils the file of a blob in one of three ways. */
   damage(): void {
     const { random } = this.scheduler;
-    const digest = random.pick(digests);
-    const blob = this.expectations.blob(digest);
-    if (blob === undefined || this.expectations.damagedLocations.has(blob.location)) return;
+    const stored = digests.filter((digest) => this.expectations.blob(digest) !== undefined);
+    const digest = stored.length === 0 ? undefined : random.pick(stored);
+    const blob = digest && this.expectations.blob(digest);
+    if (digest === undefined || blob === undefined) return;
+    if (this.expectations.damagedLocations.has(blob.location)) return;
     const path = join(this.disk.blobs, blob.location);
     if (!existsSync(path)) return;
     const way = random.pick(['flip', 'cut', 'delete'] as const);
