@@ -1,9 +1,9 @@
 // The care of the store over SQLite: the contract over the writer and the reads of the main thread.
 import type { CareStore, CollectorStore, QuotaStore, ScrubStore } from '../care-store.ts';
 import { makeOperationReads } from './care-operations.ts';
+import { checkDatabase } from './check-database.ts';
 import { makeCollectorReads } from './collector-reads.ts';
 import type { Connection } from './connection.ts';
-import { checkDatabase } from './integrity-thread.ts';
 import { makeQuotaReads } from './quota-reads.ts';
 import { makeScrubReads } from './scrub-reads.ts';
 import { makeUsageReads } from './usage-reads.ts';

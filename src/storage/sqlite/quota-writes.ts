@@ -4,8 +4,8 @@ import type { RepositoryName } from '../../oci/name.ts';
 import { type Quota, QuotaExceededError, type QuotaSettings } from '../care-store.ts';
 import type { Origin } from '../origin.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import type { Now } from './now.ts';
 import { limitOf, type NamespaceKind, quotaKeys, unlimitedQuotas } from './quota-rows.ts';
-import type { Now } from './shared-writes.ts';
 
 export const sql = {
   namespaceQuota: `SELECT name, kind, quota_bytes, quota_repositories, used_bytes FROM namespace WHERE id = ?`,

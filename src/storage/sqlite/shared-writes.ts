@@ -5,13 +5,10 @@ import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
 import type { EventKind, Origin } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import type { Now } from './now.ts';
 import { QuotaWrites } from './quota-writes.ts';
 
-/** The time of a transaction, given by whoever asked for it: Unix seconds, and seconds of the registry's uptime. */
-export interface Now {
-  readonly at: number;
-  readonly ticks: number;
-}
+export type { Now } from './now.ts';
 
 /** How long things are kept, in seconds of uptime. */
 export interface KeepTimes {
