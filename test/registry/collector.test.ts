@@ -60,10 +60,7 @@ test('deleted manifests come free after their time, or at once when they are giv
 
 test('a run that would take too much of a large registry stops, unless it is forced', async (t) => {
   const { registry, clock } = await openCare(t, {
-    stopAbove: 0.3,
-    historyKeptSeconds: 1000,
-    scrubBytesPerSecond: 1,
-    fullPassSeconds: 1,
+    care: { stopAbove: 0.3, historyKeptSeconds: 1000, scrubBytesPerSecond: 1, fullPassSeconds: 1 },
   });
   const { metadata } = registry;
   await Promise.all(

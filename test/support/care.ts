@@ -21,8 +21,12 @@ export interface TestCare {
   readonly failures: unknown[];
 }
 
-export async function openCare(t: Cleanup, care?: CareSettings): Promise<TestCare> {
-  const folder = await makeFolder(t, 'care');
+export async function openCare(
+  t: Cleanup,
+  options: { readonly care?: CareSettings; readonly folder?: string } = {},
+): Promise<TestCare> {
+  const { care } = options;
+  const folder = options.folder ?? (await makeFolder(t, 'care'));
   const clock = manualClock(Math.floor(Date.now() / 1000));
   const { store: metadata } = await openTestStore(t, { folder, clock });
   const failures: unknown[] = [];
