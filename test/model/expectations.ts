@@ -50,7 +50,7 @@ export class Expectations {
   /** Grows when a client takes something away: what was answered meanwhile may be outdated. */
   readonly #epochs = new Map<string, number>();
   /** What clients are taking away just now. */
-  readonly #taken = new Set<string>();
+  readonly #taken = new Map<string, number>();
   readonly #visible = new Set<string>();
   readonly #manifests = new Set<string>();
   readonly #trash = new Map<string, number>();
@@ -83,11 +83,13 @@ export class Expectations {
 
   /** A client takes `key` away while `work` runs. */
   async takingAway(key: string, work: () => Promise<void>): Promise<void> {
-    this.#taken.add(key);
+    this.#taken.set(key, (this.#taken.get(key) ?? 0) + 1);
     this.#touch(key);
     await work();
     this.#touch(key);
-    this.#taken.delete(key);
+    const left = (this.#taken.get(key) ?? 1) - 1;
+    if (left > 0) this.#taken.set(key, left);
+    else this.#taken.delete(key);
   }
 
   /** The process is gone, and with it what it was doing. */

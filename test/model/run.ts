@@ -4,8 +4,10 @@ import { type Sown, World } from './world.ts';
 
 export interface RunOutcome {
   readonly steps: number;
-  /** What was broken, with the steps that led there; undefined when nothing was. */
-  readonly failure: { readonly error: unknown; readonly log: readonly string[] } | undefined;
+  /** What happened, in order. */
+  readonly log: readonly string[];
+  /** What was broken; undefined when nothing was. */
+  readonly failure: { readonly error: unknown } | undefined;
 }
 
 const things = { broad: 24, narrow: 24, damage: 40, backup: 24 } as const;
@@ -20,9 +22,9 @@ export async function runSeed(seed: number, sown: Sown = {}): Promise<RunOutcome
     await world.boot();
     steps = await live(world, emphasisOf(seed));
     await quiet(world);
-    return { steps, failure: undefined };
+    return { steps, log: world.scheduler.log, failure: undefined };
   } catch (error) {
-    return { steps, failure: { error, log: world.scheduler.log } };
+    return { steps, log: world.scheduler.log, failure: { error } };
   } finally {
     world.scheduler.killAll();
     world.dispose();

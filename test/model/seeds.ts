@@ -13,7 +13,7 @@ for (let seed = first; seed < first + count; seed += 1) {
   const outcome = await runSeed(seed, sown);
   steps += outcome.steps;
   if (outcome.failure === undefined) continue;
-  process.stdout.write(`${outcome.failure.log.join('\n')}\nseed ${seed}: `);
+  process.stdout.write(`${outcome.log.join('\n')}\nseed ${seed}: `);
   console.error(outcome.failure.error);
   process.exitCode = 1;
   break;
