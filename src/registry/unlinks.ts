@@ -5,6 +5,8 @@ import type { BlobIndex } from '../storage/metadata-store.ts';
 import type { WriteGate } from './writes.ts';
 
 const batch = 100;
+/** Files removed at the same time: the rest of the thread pool is left to readers. */
+const atOnce = 4;
 
 export class Unlinks {
   readonly #index: BlobIndex;
@@ -59,7 +61,12 @@ export class Unlinks {
   async #removeBatch(): Promise<number> {
     if (this.held) return 0;
     const due = await this.#index.listDueUnlinks(batch);
-    for (const location of due) await this.#store.remove(location);
+    for (let at = 0; at < due.length; at += atOnce) {
+      const removals = due.slice(at, at + atOnce).map((location) => this.#store.remove(location));
+      // All of them have ended when one has failed: whoever holds removing back relies on that.
+      const failed = (await Promise.allSettled(removals)).find(({ status }) => status === 'rejected');
+      if (failed?.status === 'rejected') throw failed.reason;
+    }
     if (due.length > 0) await this.#writes.withBallast(() => this.#index.dropUnlinks(due));
     return due.length;
   }
