@@ -6,6 +6,7 @@ import { Blobs, type DamageReport } from './blobs.ts';
 import { Manifests } from './manifests.ts';
 import { PullCounter } from './pull-counter.ts';
 import { Sweep } from './sweep.ts';
+import { UnlinkHold } from './unlink-hold.ts';
 import { Uploads } from './uploads.ts';
 import { type Ballast, WriteGate, type WriteLimits } from './writes.ts';
 
@@ -28,6 +29,8 @@ export interface Registry {
   readonly manifests: Manifests;
   readonly uploads: Uploads;
   readonly sweep: Sweep;
+  /** Holds the removal of blob files back. */
+  readonly unlinks: UnlinkHold;
 }
 
 /** An upload that was idle for so long may be ended to make room for a new one at a limit. */
@@ -45,6 +48,7 @@ export function createRegistry(options: {
 }): Registry {
   const { metadata, blobs: store, clock, settings } = options;
   const writes = new WriteGate(store, options.ballast, settings);
+  const unlinks = new UnlinkHold();
   const pulls = new PullCounter(metadata.manifests, clock);
   const { idleExpirySeconds, longestSeconds, ...limits } = settings.uploads;
   return {
@@ -71,10 +75,12 @@ export function createRegistry(options: {
       blobs: store,
       pulls,
       writes,
+      unlinks,
       idleExpirySeconds,
       longestSeconds,
       unixSeconds: clock.unixSeconds,
       onFailure: options.onDutyFailure,
     }),
+    unlinks,
   };
 }

@@ -1,8 +1,9 @@
 // The regular small duties: ending stale uploads, removing bytes that were queued or left over by a crash, persisting the
 // uptime clock and the pull counts. Each round is short, and a round that fails is tried again at the next.
-import type { BlobStore, Upload } from '../storage/blob-store.ts';
+import type { BlobStore, Location, Upload } from '../storage/blob-store.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { PullCounter } from './pull-counter.ts';
+import type { UnlinkHold } from './unlink-hold.ts';
 import type { WriteGate } from './writes.ts';
 
 const batch = 100;
@@ -14,6 +15,7 @@ export interface SweepOptions {
   readonly blobs: BlobStore;
   readonly pulls: PullCounter;
   readonly writes: WriteGate;
+  readonly unlinks: UnlinkHold;
   readonly idleExpirySeconds: number;
   readonly longestSeconds: number;
   readonly unixSeconds: () => number;
@@ -60,15 +62,21 @@ export class Sweep {
     }
   }
 
-  /** Removes the bytes of locations in the unlink queue that are due. A file that is gone already is fine. */
+  /**
+   * Removes the bytes of locations in the unlink queue that are due, unless a backup holds them back. A file that is gone
+   * already is fine.
+   */
   async unlinkQueued(): Promise<void> {
-    const { metadata, blobs, writes } = this.#options;
-    for (;;) {
-      const due = await metadata.blobs.listDueUnlinks(batch);
-      for (const location of due) await blobs.remove(location);
-      if (due.length > 0) await writes.withBallast(() => metadata.blobs.dropUnlinks(due));
-      if (due.length < batch) return;
-    }
+    const { metadata, blobs, writes, unlinks } = this.#options;
+    let due: readonly Location[];
+    do {
+      due = [];
+      await unlinks.unlessHeld(async () => {
+        due = await metadata.blobs.listDueUnlinks(batch);
+        for (const location of due) await blobs.remove(location);
+        if (due.length > 0) await writes.withBallast(() => metadata.blobs.dropUnlinks(due));
+      });
+    } while (due.length === batch);
   }
 
   /** Removes staging files that no open session owns, left over by a crash. */

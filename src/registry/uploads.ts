@@ -1,5 +1,6 @@
 // Upload sessions: a row that says whose it is, and a staging file whose size is the only truth about the offset.
 import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { OciError } from '../oci/errors.ts';
@@ -63,10 +64,14 @@ export class Uploads {
     this.#sizeLimit = options.blobSizeLimit;
   }
 
-  /** Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use. */
-  async begin(owner: UploadOwner, algorithm: DigestAlgorithm): Promise<Upload> {
+  /**
+   * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use. With `id`, the one of a caller
+   * who wants to find it again after a crash; no session may be open under it, and bytes that are left of one are dropped.
+   */
+  async begin(owner: UploadOwner, algorithm: DigestAlgorithm, id?: string): Promise<Upload> {
     await this.#writes.admitContent();
-    const upload = await this.#store.beginUpload(randomUUID(), algorithm);
+    if (id !== undefined) await this.#store.abort({ id, state: algorithm });
+    const upload = await this.#store.beginUpload(id ?? randomUUID(), algorithm);
     try {
       const begun = await this.#index.begin({ ...owner, upload, limits: this.#limits });
       if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
@@ -144,6 +149,29 @@ export class Uploads {
     await this.#index.link({ repository, digest, ...committed, origin });
   }
 
+  /**
+   * Links a file of this machine as a blob without copying it; undefined where that is not possible and it has to be copied.
+   * Throws OciError DIGEST_INVALID, or SIZE_INVALID past storage.blobSizeLimit; fails with ENOENT where there is no file.
+   */
+  async adopt(
+    repository: RepositoryName,
+    digest: Digest,
+    path: string,
+    origin: Origin,
+  ): Promise<{ readonly size: number } | undefined> {
+    await this.#writes.admitContent();
+    if ((await stat(path)).size > this.#sizeLimit) throw blobTooLarge(this.#sizeLimit);
+    let adopted: Awaited<ReturnType<NonNullable<BlobStore['adopt']>>>;
+    try {
+      adopted = await this.#store.adopt?.(path, digest);
+    } catch (error) {
+      throw error instanceof DigestMismatchError ? otherContent(digest, error) : error;
+    }
+    if (adopted === undefined) return undefined;
+    await this.#index.link({ repository, digest, ...adopted, origin });
+    return { size: adopted.size };
+  }
+
   /** Ends a session without a blob. Throws OciError BLOB_UPLOAD_UNKNOWN. */
   async cancel(owner: UploadOwner, id: string): Promise<void> {
     const { upload } = await this.find(owner, id);
@@ -183,14 +211,7 @@ export class Uploads {
       if (error instanceof UploadSupersededError) throw superseded(error);
       if (!(error instanceof DigestMismatchError)) throw error;
       await end();
-      throw new OciError(
-        'DIGEST_INVALID',
-        'the content is not what its digest says: it was changed on the way or the digest is wrong',
-        {
-          expected: digest,
-          actual: error.actual,
-        },
-      );
+      throw otherContent(digest, error);
     }
   }
 
@@ -215,6 +236,14 @@ export class Uploads {
     this.#touched.delete(upload.id);
     await this.#store.abort(upload);
   }
+}
+
+function otherContent(expected: Digest, cause: DigestMismatchError): OciError {
+  return new OciError(
+    'DIGEST_INVALID',
+    'the content is not what its digest says: it was changed on the way or the digest is wrong',
+    { expected, actual: cause.actual },
+  );
 }
 
 function uploadUnknown(id: string): OciError {
