@@ -29,6 +29,11 @@ export interface MetadataStore {
   readonly uploads: UploadIndex;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  /**
+   * Writes everything as it is at one moment to the new file `target` (snapshot.ts), durable when it resolves. Reads and
+   * writes go on meanwhile. Throws DiskFullError or MediumFailedError, of the medium of `target` too; then no file is left.
+   */
+  snapshot(target: string): Promise<void>;
   /** Statistics of the writer since the start, for metrics. */
   writerStatistics(): WriterStatistics;
   /** Persists the uptime clock. Call it every minute; close() does it too. */

@@ -7,6 +7,7 @@ import { openReader, tellsDamage } from './connection.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
+import { writeSnapshot } from './snapshot.ts';
 import { WriterThread } from './writer-thread.ts';
 
 export interface SqliteStoreOptions {
@@ -58,7 +59,13 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     uptime.since = clock.monotonicSeconds();
     const reader = openReader(path);
     opened = true;
-    return makeStore({ writer, reads: makeReads(reader), ticks, closeReader: () => reader.close() });
+    return makeStore({
+      path,
+      writer,
+      reads: makeReads(reader),
+      ticks,
+      closeReader: () => reader.close(),
+    });
   } catch (error) {
     await writer.close().catch(() => undefined);
     throw asFault(error);
@@ -66,6 +73,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
 }
 
 interface Parts {
+  readonly path: string;
   readonly writer: WriterThread;
   readonly reads: Reads;
   readonly ticks: () => number;
@@ -128,6 +136,10 @@ function makeStore(parts: Parts): MetadataStore {
     events: {
       read: (page) => ask(() => reads.readEvents(page)),
       tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
+    },
+    snapshot: async (target) => {
+      if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
+      await writeSnapshot(parts.path, target);
     },
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
