@@ -1,10 +1,22 @@
-// What a long piece of work is given by whoever runs it: the means to tell how far it is, to pause and to be cancelled.
+// What long work needs of its operation, so that the same work also runs without one: a verification or a restore has no
+// server, and so no row.
+import { setImmediate as turn } from 'node:timers/promises';
+import type { OperationRun } from './operations.ts';
 
-export interface OperationRun {
-  /** Aborted when the work is cancelled or the registry stops. */
-  readonly signal: AbortSignal;
-  /** Tells how far the work is; `total` is undefined where it is not known. `note` holds figures for people. */
-  progress(done: number, total: number | undefined, note?: Readonly<Record<string, unknown>>): void;
-  /** To be awaited between small steps: waits while paused, lets others run, throws when cancelled. */
-  step(): Promise<void>;
+/** The means to tell how far the work is, to pause and to be cancelled. */
+export type WorkRun = Omit<OperationRun, 'id'>;
+
+/** A run of its own, without an operation. `onProgress` is told how far the work is. */
+export function standaloneRun(
+  options: { readonly signal?: AbortSignal; readonly onProgress?: WorkRun['progress'] } = {},
+): WorkRun {
+  const signal = options.signal ?? new AbortController().signal;
+  return {
+    signal,
+    progress: (...figures) => options.onProgress?.(...figures),
+    async step() {
+      await turn();
+      signal.throwIfAborted();
+    },
+  };
 }

@@ -6,20 +6,10 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
 import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
+import type { CareStore } from './care-store.ts';
+import type { Origin, Page } from './origin.ts';
 
-/** Who did something, from where: it goes into history and event rows. */
-export interface Origin {
-  readonly actor: string;
-  readonly address?: string | undefined;
-  readonly userAgent?: string | undefined;
-  readonly requestId?: string | undefined;
-}
-
-/** A page of a keyset-ordered list. `more` tells that something follows the last item. */
-export interface Page<Item> {
-  readonly items: readonly Item[];
-  readonly more: boolean;
-}
+export type { Origin, Page } from './origin.ts';
 
 export interface MetadataStore {
   readonly repositories: RepositoryStore;
@@ -34,6 +24,7 @@ export interface MetadataStore {
    * writes go on meanwhile. Throws DiskFullError or MediumFailedError, of the medium of `target` too; then no file is left.
    */
   snapshot(target: string): Promise<void>;
+  readonly care: CareStore;
   /** Statistics of the writer since the start, for metrics. */
   writerStatistics(): WriterStatistics;
   /** Persists the uptime clock. Call it every minute; close() does it too. */

@@ -2,6 +2,7 @@
 // that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
 import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
 import { BlobWrites, Refusal } from './blob-writes.ts';
+import { makeCareIntentions } from './care-intentions.ts';
 import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
 import { type KeepTimes, type Now, SharedWrites } from './shared-writes.ts';
@@ -23,6 +24,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const blobs = new BlobWrites(db, shared);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
+    ...makeCareIntentions(db),
     putManifest: manifests.putManifest.bind(manifests),
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),

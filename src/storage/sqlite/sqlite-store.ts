@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { ManifestStore, MetadataStore } from '../metadata-store.ts';
+import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { openReader, tellsDamage } from './connection.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
@@ -59,10 +60,12 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     uptime.since = clock.monotonicSeconds();
     const reader = openReader(path);
     opened = true;
+    const careReads = makeCareReads(reader);
     return makeStore({
       path,
       writer,
       reads: makeReads(reader),
+      careReads,
       ticks,
       closeReader: () => reader.close(),
     });
@@ -76,6 +79,7 @@ interface Parts {
   readonly path: string;
   readonly writer: WriterThread;
   readonly reads: Reads;
+  readonly careReads: CareReads;
   readonly ticks: () => number;
   readonly closeReader: () => void;
 }
@@ -141,6 +145,7 @@ function makeStore(parts: Parts): MetadataStore {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
       await writeSnapshot(parts.path, target);
     },
+    care: makeCareStore(parts, ask),
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
     close() {
