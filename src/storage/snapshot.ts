@@ -69,3 +69,17 @@ export interface Snapshots {
    */
   restore(path: string, folder: string): RestoringDatabase;
 }
+
+const page = 1000;
+
+/** Every blob of a snapshot, in order of digest. */
+export function* listAllBlobs(snapshot: Pick<Snapshot, 'listBlobs'>): Iterable<SnapshotBlob> {
+  let after = '';
+  for (;;) {
+    const { items, more } = snapshot.listBlobs({ after, limit: page });
+    yield* items;
+    const last = items.at(-1);
+    if (!more || last === undefined) return;
+    after = last.digest;
+  }
+}

@@ -141,6 +141,7 @@ function makeStore(parts: Parts): MetadataStore {
       read: (page) => ask(() => reads.readEvents(page)),
       tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
     },
+    instance: () => ask(() => reads.instance()),
     snapshot: async (target) => {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
       await writeSnapshot(parts.path, target);
