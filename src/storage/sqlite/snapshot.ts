@@ -31,10 +31,10 @@ export const sql = {
 
 /** Walks from a blob up to the tags that lead to it. Not for a server: it sorts, and follows every index. */
 const tagsOfBlob = `WITH holding (id) AS (
-      SELECT e.manifest_id FROM blob b JOIN manifest_blob e ON e.repository_id = ?1 AND e.blob_id = b.id
-        WHERE b.digest = ?2
+      SELECT e.manifest_id FROM blob b JOIN manifest_blob e ON e.repository_id = ? AND e.blob_id = b.id
+        WHERE b.digest = ?
       UNION SELECT c.parent_id FROM holding h JOIN manifest_child c ON c.child_id = h.id)
-    SELECT DISTINCT t.name FROM holding h JOIN tag t ON t.manifest_id = h.id ORDER BY t.name LIMIT ?3`;
+    SELECT DISTINCT t.name FROM holding h JOIN tag t ON t.manifest_id = h.id ORDER BY t.name LIMIT ?`;
 
 /** Copies the live database as it is at one moment into the new file `target`, durable. */
 export async function writeSnapshot(path: string, target: string): Promise<void> {
