@@ -15,6 +15,7 @@ import {
   type SourceBlob,
   SourceFault,
   type SourceManifest,
+  type SourceReferrer,
   type SourceRepository,
 } from './source.ts';
 
@@ -78,6 +79,7 @@ class DistributionRepository implements SourceRepository {
   readonly #manifests: string;
   readonly #isTagWanted: (tag: string) => boolean;
   readonly #untagged: boolean;
+  #referrers: Promise<ReadonlyMap<Digest, readonly Digest[]>> | undefined;
 
   constructor(root: string, name: string, isTagWanted: (tag: string) => boolean, untagged: boolean) {
     this.name = name;
@@ -110,13 +112,11 @@ class DistributionRepository implements SourceRepository {
   }
 
   /** Without a choice of tags, all manifests come anyway. Otherwise those that name this one as their subject. */
-  async listReferrers(digest: Digest): Promise<readonly Digest[]> {
+  async listReferrers(digest: Digest): Promise<readonly SourceReferrer[]> {
     if (this.#untagged) return [];
     this.#referrers ??= this.#indexSubjects();
-    return (await this.#referrers).get(digest) ?? [];
+    return ((await this.#referrers).get(digest) ?? []).map((referrer) => ({ digest: referrer }));
   }
-
-  #referrers: Promise<ReadonlyMap<Digest, readonly Digest[]>> | undefined;
 
   async findBlob(digest: Digest): Promise<SourceBlob | undefined> {
     const path = await findFile(this.#blobPath(digest));

@@ -130,7 +130,10 @@ class RepositoryImport {
 
   async #carryReferrers(subject: Digest): Promise<void> {
     await this.#around.run.step();
-    for (const referrer of await this.#source.listReferrers(subject)) await this.#carry(referrer);
+    for (const { digest, tag } of await this.#source.listReferrers(subject)) {
+      if (tag !== undefined && !this.#tags.has(digest)) this.#tags.set(digest, [parseTag(tag)]);
+      await this.#carry(digest);
+    }
   }
 
   /** Brings a manifest with all below it and with its tags, once. */

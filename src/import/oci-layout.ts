@@ -4,6 +4,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { isJsonObject, parseBoundedJson } from '../oci/json.ts';
 import { findFile, longestManifest, readSmallFile, verified } from './folder-files.ts';
@@ -58,19 +59,20 @@ function folderFiles(path: string): LayoutFiles {
 
 function archiveFiles(path: string, entries: ReadonlyMap<string, TarEntry>): LayoutFiles {
   const read = ({ offset, size }: TarEntry, from = 0, signal?: AbortSignal) =>
-    createReadStream(path, {
-      start: offset + from,
-      // Nothing to read has no last byte: the end lies before the start then.
-      end: offset + size - 1,
-      highWaterMark: 512 * 1024,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    from >= size
+      ? Readable.from([])
+      : createReadStream(path, {
+          start: offset + from,
+          end: offset + size - 1,
+          highWaterMark: 512 * 1024,
+          ...(signal === undefined ? {} : { signal }),
+        });
   return {
     async readSmall(name, limit) {
       const entry = entries.get(name);
       if (entry === undefined) return undefined;
       if (entry.size > limit) throw new SourceFault('damaged', `${name} has ${entry.size} bytes`);
-      return Buffer.concat(entry.size === 0 ? [] : await read(entry).toArray());
+      return Buffer.concat(await read(entry).toArray());
     },
     async findBlob(name) {
       const entry = entries.get(name);
@@ -161,9 +163,13 @@ function layoutRepository(name: string, images: readonly NamedImage[], files: La
       for (const { digest, tag } of images) if (tag === undefined) yield digest;
     },
     async readManifest(digest): Promise<SourceManifest | undefined> {
-      const bytes = await files.readSmall(nameOf(digest), longestManifest);
-      // A layout does not tell manifests from blobs; what an index lists and is no document is a blob.
-      if (bytes === undefined || (!mediaTypes.has(digest) && !isDocument(bytes))) return undefined;
+      const listed = mediaTypes.has(digest);
+      const bytes = await files.readSmall(nameOf(digest), longestManifest).catch((error: unknown) => {
+        if (listed || !(error instanceof SourceFault)) throw error;
+        return undefined;
+      });
+      // A layout does not tell manifests from blobs: what an index lists and is no document is a blob.
+      if (bytes === undefined || !(listed || isDocument(bytes))) return undefined;
       return { bytes: verified(bytes, digest), mediaType: mediaTypes.get(digest) };
     },
     listReferrers: async () => [],

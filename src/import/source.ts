@@ -19,6 +19,12 @@ export interface SourceManifest {
   readonly mediaType: string | undefined;
 }
 
+export interface SourceReferrer {
+  readonly digest: Digest;
+  /** The tag that makes it a referrer, where clients find it by that alone. */
+  readonly tag?: string;
+}
+
 /** A blob as a file of this machine, or as a stream that can begin at an offset. */
 export type SourceBlob =
   | { readonly path: string }
@@ -35,8 +41,8 @@ export interface SourceRepository {
   listUntagged(): AsyncIterable<Digest>;
   /** The bytes of a manifest, verified; undefined where the repository has none. Throws SourceFault. */
   readManifest(digest: Digest): Promise<SourceManifest | undefined>;
-  /** Manifests that refer to this one, and the tags they may have. */
-  listReferrers(digest: Digest): Promise<readonly Digest[]>;
+  /** Manifests that refer to this one. */
+  listReferrers(digest: Digest): Promise<readonly SourceReferrer[]>;
   /** undefined where there is none. Throws SourceFault. */
   findBlob(digest: Digest): Promise<SourceBlob | undefined>;
 }
