@@ -368,7 +368,7 @@ test('a registry of the former referrers tags gives its referrers', async (t) =>
   // A proxy that lacks the referrers API, as older registries do.
   const old = await startRemote(t, new Map(), (request, response, path) => {
     if (path.includes('/referrers/')) return false;
-    fetch(`${remote.url}${path}`, { method: request.method ?? 'GET' }).then(async (reply) => {
+    void fetch(`${remote.url}${path}`, { method: request.method ?? 'GET' }).then(async (reply) => {
       const headers = Object.fromEntries(
         [...reply.headers].filter(([name]) => !/^(connection|keep-alive)/.test(name)),
       );
