@@ -41,7 +41,8 @@ export async function pruneBackups(
   for await (const digest of folder.listBlobs()) {
     if (needed.has(digest)) continue;
     await run.step();
-    bytes += (await folder.blobSize(digest)) ?? 0;
+    const size = (await folder.blobSize(digest)) ?? 0;
+    bytes += size;
     await folder.removeBlob(digest);
     blobs++;
   }

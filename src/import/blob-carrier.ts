@@ -86,7 +86,8 @@ export class BlobCarrier {
     if (known !== undefined) throw known;
     const blob = await source.findBlob(digest);
     if (blob === undefined) throw new SourceFault('missing', 'the source has no such blob');
-    this.#report.bytes += await this.#take(repository, digest, blob);
+    const size = await this.#take(repository, digest, blob);
+    this.#report.bytes += size;
   }
 
   async #isHere(repository: RepositoryName, digest: Digest): Promise<boolean> {

@@ -1,7 +1,7 @@
 // Taking over from Debian's docker-registry: the folder that it wrote from pushes of podman and skopeo, the running registry with
 // and without a password, an archive of podman's, and an import that is killed again and again.
 import assert from 'node:assert/strict';
-import { readFile, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startCareProcess } from '../support/care-process.ts';
@@ -82,7 +82,13 @@ async function fill(
   await copy(target('team/app:2'), target('a/b/c/copied:latest'));
   const layout = await writeIndexLayout(home.path('layout'), 'multi', ['amd64', 'arm64', 'riscv64']);
   await copy(`oci:${layout.folder}:multi`, target('team/multi:1'), '--all');
-  await home.run('podman', ['manifest', 'create', 'localhost/list:1', 'localhost/one:1', 'localhost/two:1']);
+  await home.run('podman', [
+    'manifest',
+    'create',
+    'localhost/list:1',
+    'containers-storage:localhost/one:1',
+    'containers-storage:localhost/two:1',
+  ]);
   await home.run('podman', [
     ...['manifest', 'push', '--all', '--format', 'v2s2', '--tls-verify=false', ...credentials],
     ...['localhost/list:1', target('team/list:1')],
@@ -94,6 +100,7 @@ async function fill(
 
 async function pullWithClients(home: ClientHome, berth: TestRegistry, expected: Pulled): Promise<void> {
   const host = `127.0.0.1:${berth.port}`;
+  await mkdir(home.path('pulled'));
   for (const [reference, digest] of expected) {
     const [repository = ''] = reference.split(':');
     const folder = home.path('pulled', digest.slice(7));
@@ -241,6 +248,8 @@ async function writeManyImages(t: TestContext): Promise<DistributionWriter> {
   return source;
 }
 
+const mostKills = 12;
+
 test('kill -9 in mid-import: the next run goes on, and at the end everything is there once', async (t) => {
   const source = await writeManyImages(t);
   const data = join(await makeFolder(t, 'killed'), 'store');
@@ -250,10 +259,9 @@ test('kill -9 in mid-import: the next run goes on, and at the end everything is 
   let last = '';
   while (last === '') {
     const running = startCareProcess('import', data, source.folder);
-    const timer = setTimeout(
-      () => running.child.kill('SIGKILL'),
-      500 + random() * (kills < 12 ? 900 : 60_000),
-    );
+    await running.opened;
+    const patience = kills < mostKills ? 20 + random() * 600 : 60_000;
+    const timer = setTimeout(() => running.child.kill('SIGKILL'), patience);
     await running.ended;
     clearTimeout(timer);
     last = running.lines.find((line) => line.startsWith('done ')) ?? '';

@@ -22,15 +22,17 @@ test(`kill -9 in mid-backup while people push, ${rounds} times`, async (t) => {
   const [data, backups] = [join(folder, 'store'), join(folder, 'backups')];
   const seed = Number(process.env.E2E_SEED ?? Date.now() % 2 ** 31);
   const random = makeRandom(seed);
-  let [whole, partial, pushed] = [0, 0, 0];
+  let [whole, partial] = [0, 0];
+  const pushed: string[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const running = startCareProcess('backup', data, backups);
-    const timer = setTimeout(() => running.child.kill('SIGKILL'), 700 + random() * 1500);
+    await running.opened;
+    const timer = setTimeout(() => running.child.kill('SIGKILL'), 20 + random() * 1500);
     await running.ended;
     clearTimeout(timer);
     const names = running.lines.filter((line) => backupName.test(line));
     whole += names.length;
-    pushed += running.lines.length - names.length;
+    pushed.push(...running.lines.slice(1).filter((line) => !backupName.test(line)));
     const found = (await new BackupFolder(backups).list()).map(({ name }) => name);
     // Retention keeps three: the newest that were said to be whole are among what is there.
     const newest = names.at(-1);
@@ -45,7 +47,7 @@ test(`kill -9 in mid-backup while people push, ${rounds} times`, async (t) => {
     );
     if (found.length > 0) assert.deepEqual((await verify(backups)).faults, []);
   }
-  t.diagnostic(`seed ${seed}: ${whole} whole backups, ${partial} cut short, ${pushed} pushes`);
+  t.diagnostic(`seed ${seed}: ${whole} whole backups, ${partial} cut short, ${pushed.length} pushes`);
   assert.ok(whole > 0 && partial > 0, 'no kill came in the middle of a backup');
 
   const server = await startRegistry(t, {}, { data });
@@ -55,6 +57,7 @@ test(`kill -9 in mid-backup while people push, ${rounds} times`, async (t) => {
     [],
   );
   const before = await pullEverything(server.url);
+  for (const tag of pushed) assert.ok(before.has(`churn/app:${tag}`), `${tag} was acknowledged`);
   await server.close();
   const elsewhere = join(folder, 'restored');
   await restore(backups, elsewhere);

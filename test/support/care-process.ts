@@ -15,6 +15,8 @@ export interface CareProcess {
   readonly child: ChildProcess;
   /** What it printed so far. */
   readonly lines: readonly string[];
+  /** Resolves when the data folder is open and the work begins, or with the end. */
+  readonly opened: Promise<void>;
   readonly ended: Promise<void>;
 }
 
@@ -24,13 +26,16 @@ export function startCareProcess(task: 'import' | 'backup', data: string, other:
   const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines: string[] = [];
   let rest = '';
+  const opened = Promise.withResolvers<void>();
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     const parts = (rest + text).split('\n');
     rest = parts.pop() ?? '';
     lines.push(...parts);
+    if (lines.length > 0) opened.resolve();
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  return { child, lines, ended };
+  void ended.then(() => opened.resolve());
+  return { child, lines, opened: opened.promise, ended };
 }
 
 const say = (line: string): void => console.log(line);
