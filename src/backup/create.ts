@@ -5,7 +5,7 @@ import { rm, stat } from 'node:fs/promises';
 import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
-import type { UnlinkHold } from '../registry/unlink-hold.ts';
+import type { Unlinks } from '../registry/unlinks.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import { asFault } from '../storage/faults.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
@@ -23,7 +23,7 @@ import { digestOfFile, writeCopy } from './verified-copy.ts';
 export interface BackupSurroundings {
   readonly metadata: MetadataStore;
   readonly store: BlobStore;
-  readonly unlinks: UnlinkHold;
+  readonly unlinks: Pick<Unlinks, 'hold'>;
   readonly snapshots: Snapshots;
   readonly unixSeconds: () => number;
   /** Of this program. */

@@ -211,7 +211,9 @@ function asSourceFault(error: unknown): SourceFault | undefined {
   if (!(error instanceof OciError)) return undefined;
   if (error.code === 'DIGEST_INVALID')
     return new SourceFault('damaged', `it has the digest ${error.detail.actual}`, { cause: error });
-  if (error.code === 'SIZE_INVALID') return new SourceFault('refused', error.message, { cause: error });
+  // Larger than this registry takes, or than a quota has room for.
+  if (error.code === 'SIZE_INVALID' || error.code === 'DENIED')
+    return new SourceFault('refused', error.message, { cause: error });
   return undefined;
 }
 

@@ -10,12 +10,17 @@ import {
   type BlobStore,
   BodyTooLargeError,
   DigestMismatchError,
+  type Location,
   type Upload,
   UploadOffsetError,
   UploadSupersededError,
   UploadUnknownError,
 } from '../storage/blob-store.ts';
+import { QuotaExceededError, type QuotaStore } from '../storage/care-store.ts';
+import { DiskFullError } from '../storage/faults.ts';
 import type { Origin, UploadIndex, UploadLimits } from '../storage/metadata-store.ts';
+import type { Placements } from './placements.ts';
+import { quotaDenied, withinQuota } from './quota.ts';
 import type { WriteGate } from './writes.ts';
 
 /** A session in use is noted in its row at most so often. */
@@ -34,6 +39,8 @@ export interface Chunk {
   readonly range: ByteRange | undefined;
   /** Content-Length where the request has one. */
   readonly length: number | undefined;
+  /** What the whole blob will be, where the request says so already. */
+  readonly digest?: Digest | undefined;
 }
 
 /** An open session and how many bytes it has. */
@@ -48,6 +55,8 @@ export class Uploads {
   readonly #writes: WriteGate;
   readonly #limits: UploadLimits;
   readonly #sizeLimit: number;
+  readonly #quotas: QuotaStore;
+  readonly #placements: Placements;
   readonly #touched = new Map<string, number>();
 
   constructor(options: {
@@ -56,32 +65,40 @@ export class Uploads {
     writes: WriteGate;
     limits: UploadLimits;
     blobSizeLimit: number;
+    quotas: QuotaStore;
+    placements: Placements;
   }) {
     this.#index = options.index;
     this.#store = options.store;
     this.#writes = options.writes;
     this.#limits = options.limits;
     this.#sizeLimit = options.blobSizeLimit;
+    this.#quotas = options.quotas;
+    this.#placements = options.placements;
   }
 
   /**
-   * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use. With `id`, the one of a caller
-   * who wants to find it again after a crash; no session may be open under it, and bytes that are left of one are dropped.
+   * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, DENIED for a full quota. With
+   * `knownId`, the one of a caller who wants to find it again after a crash; no session may be open under it, and bytes that are left
+   * of one are dropped.
    */
-  async begin(owner: UploadOwner, algorithm: DigestAlgorithm, id?: string): Promise<Upload> {
+  async begin(owner: UploadOwner, algorithm: DigestAlgorithm, knownId?: string): Promise<Upload> {
     await this.#writes.admitContent();
-    if (id !== undefined) await this.#store.abort({ id, state: algorithm });
-    const upload = await this.#store.beginUpload(id ?? randomUUID(), algorithm);
-    try {
-      const begun = await this.#index.begin({ ...owner, upload, limits: this.#limits });
-      if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
-      this.#noteTouch(upload.id, performance.now());
-      for (const ended of begun.ended) await this.#forget(ended);
-      return upload;
-    } catch (error) {
-      await this.#forget(upload);
-      throw error;
-    }
+    const id = knownId ?? randomUUID();
+    return await this.#placements.during(id, async () => {
+      if (knownId !== undefined) await this.#store.abort({ id, state: algorithm });
+      const upload = await this.#store.beginUpload(id, algorithm);
+      try {
+        const begun = await withinQuota(() => this.#index.begin({ ...owner, upload, limits: this.#limits }));
+        if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
+        this.#noteTouch(upload.id, performance.now());
+        for (const ended of begun.ended) await this.#forget(ended);
+        return upload;
+      } catch (error) {
+        await this.#forget(upload);
+        throw error;
+      }
+    });
   }
 
   /** An open session of `owner`. Throws OciError BLOB_UPLOAD_UNKNOWN. */
@@ -94,7 +111,8 @@ export class Uploads {
 
   /**
    * Appends a piece and resolves with the session as it is then. Throws OciError BLOB_UPLOAD_INVALID (416, with the offset
-   * in `detail.size`) when the piece does not begin where the session ends, SIZE_INVALID when it is not as long as it says.
+   * in `detail.size`) when the piece does not begin where the session ends, SIZE_INVALID when it is not as long as it says,
+   * DENIED when it says to be longer than a quota has room for.
    */
   async append(owner: UploadOwner, id: string, chunk: Chunk): Promise<UploadStatus> {
     await this.#writes.admitContent();
@@ -103,29 +121,33 @@ export class Uploads {
     if (range !== undefined && length !== undefined && range.end - range.start + 1 !== length)
       throw lengthDiffers(range, length);
     if (range !== undefined && range.start !== size) throw offsetDiffers(size);
+    await this.#checkQuota(owner.repository, size, chunk);
     await this.#touch(id);
     const end = await this.#append(upload, chunk);
     if (range !== undefined && end !== range.end + 1) throw lengthDiffers(range, end - range.start);
     return { upload, size: end };
   }
 
-  /** Verifies a session's content, links it as a blob and closes the session. Throws OciError DIGEST_INVALID, which ends it. */
+  /**
+   * Verifies a session's content, links it as a blob and closes the session. Throws OciError DIGEST_INVALID or DENIED (for a full
+   * quota), which end it.
+   */
   async finish(owner: UploadOwner, id: string, digest: Digest, origin: Origin): Promise<void> {
     await this.#writes.admitContent();
     const { upload } = await this.find(owner, id);
-    const committed = await this.#commit(upload, digest, async () => {
-      await this.#index.close(id);
-      await this.#forget(upload);
+    await this.#placements.during(digest, async () => {
+      const committed = await this.#commit(upload, digest, async () => {
+        await this.#index.close(id);
+        await this.#forget(upload);
+      });
+      this.#touched.delete(id);
+      const { repository } = owner;
+      const end = () => this.#index.close(id);
+      const finished = await this.#place(committed.location, end, () =>
+        this.#index.finish({ repository, upload, digest, ...committed, origin }),
+      );
+      if (!finished) throw uploadUnknown(id);
     });
-    this.#touched.delete(id);
-    const finished = await this.#index.finish({
-      repository: owner.repository,
-      upload,
-      digest,
-      ...committed,
-      origin,
-    });
-    if (!finished) throw uploadUnknown(id);
   }
 
   /** Takes a whole blob in one request, without a session. Throws like append and finish. */
@@ -137,21 +159,28 @@ export class Uploads {
     origin: Origin,
   ): Promise<void> {
     await this.#writes.admitContent();
-    const upload = await this.#store.beginUpload(randomUUID(), algorithm);
-    const abort = () => this.#store.abort(upload);
-    try {
-      await this.#append(upload, chunk);
-    } catch (error) {
-      await abort();
-      throw error;
-    }
-    const committed = await this.#commit(upload, digest, abort);
-    await this.#index.link({ repository, digest, ...committed, origin });
+    await this.#checkQuota(repository, 0, { ...chunk, digest });
+    const id = randomUUID();
+    const take = async () => {
+      const upload = await this.#store.beginUpload(id, algorithm);
+      const abort = () => this.#store.abort(upload);
+      try {
+        await this.#append(upload, chunk);
+      } catch (error) {
+        await abort();
+        throw error;
+      }
+      const committed = await this.#commit(upload, digest, abort);
+      await this.#place(committed.location, undefined, () =>
+        this.#index.link({ repository, digest, ...committed, origin }),
+      );
+    };
+    await this.#placements.during(id, () => this.#placements.during(digest, take));
   }
 
   /**
    * Links a file of this machine as a blob without copying it; undefined where that is not possible and it has to be copied.
-   * Throws OciError DIGEST_INVALID, or SIZE_INVALID past storage.blobSizeLimit; fails with ENOENT where there is no file.
+   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit or DENIED for a full quota; fails with ENOENT where there is no file.
    */
   async adopt(
     repository: RepositoryName,
@@ -160,16 +189,18 @@ export class Uploads {
     origin: Origin,
   ): Promise<{ readonly size: number } | undefined> {
     await this.#writes.admitContent();
-    if ((await stat(path)).size > this.#sizeLimit) throw blobTooLarge(this.#sizeLimit);
-    let adopted: Awaited<ReturnType<NonNullable<BlobStore['adopt']>>>;
-    try {
-      adopted = await this.#store.adopt?.(path, digest);
-    } catch (error) {
-      throw error instanceof DigestMismatchError ? otherContent(digest, error) : error;
-    }
-    if (adopted === undefined) return undefined;
-    await this.#index.link({ repository, digest, ...adopted, origin });
-    return { size: adopted.size };
+    const length = (await stat(path)).size;
+    if (length > this.#sizeLimit) throw blobTooLarge(this.#sizeLimit);
+    await this.#checkQuota(repository, 0, { length, digest });
+    return await this.#placements.during(digest, async () => {
+      const adopted = await this.#store.adopt?.(path, digest).catch((error: unknown) => {
+        throw error instanceof DigestMismatchError ? otherContent(digest, error) : error;
+      });
+      if (adopted === undefined) return undefined;
+      const link = { repository, digest, ...adopted, origin };
+      await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      return { size: adopted.size };
+    });
   }
 
   /** Ends a session without a blob. Throws OciError BLOB_UPLOAD_UNKNOWN. */
@@ -177,6 +208,35 @@ export class Uploads {
     const { upload } = await this.find(owner, id);
     if (!(await this.#writes.withBallast(() => this.#index.close(id)))) throw uploadUnknown(id);
     await this.#forget(upload);
+  }
+
+  /** Throws OciError DENIED when what is announced cannot fit. What announces nothing is judged at its end. */
+  async #checkQuota(
+    repository: RepositoryName,
+    size: number,
+    chunk: Pick<Chunk, 'length' | 'digest'>,
+  ): Promise<void> {
+    const { length, digest } = chunk;
+    if (length === undefined || length === 0) return;
+    const excess = await this.#quotas.findExcess({ repository, bytes: size + length, digest });
+    if (excess !== undefined) throw quotaDenied(excess);
+  }
+
+  /** Gives the file at `location` its row. When there is no room for that, no row will ever name it: it goes at once. */
+  async #place<Result>(
+    location: Location,
+    end: (() => Promise<unknown>) | undefined,
+    change: () => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await change();
+    } catch (error) {
+      const denied = error instanceof QuotaExceededError;
+      if (denied || error instanceof DiskFullError) await this.#store.remove(location);
+      if (!denied) throw error;
+      await end?.();
+      throw quotaDenied(error.excess, error);
+    }
   }
 
   async #append(upload: Upload, chunk: Chunk): Promise<number> {

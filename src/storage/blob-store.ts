@@ -13,9 +13,10 @@ export interface Upload {
   readonly state: string;
 }
 
-/** What a location holds. `modifiedAt` is in Unix seconds. */
+/** What a location holds. `digest` is what it was committed as, `modifiedAt` is in Unix seconds. */
 export interface StoredBlob {
   readonly location: Location;
+  readonly digest: Digest;
   readonly size: number;
   readonly modifiedAt: number;
 }

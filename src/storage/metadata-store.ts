@@ -217,8 +217,8 @@ export interface BlobIndex {
   listLinking(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
   /** Ends the link; the bytes are the collector's business. */
   unlink(repository: RepositoryName, digest: Digest, origin: Origin): Promise<UnlinkBlobOutcome>;
-  /** From now on the blob is unknown everywhere until its content is pushed again. Nothing when the location has changed. */
-  markDamaged(location: Location): Promise<void>;
+  /** From now on the blob is unknown everywhere until its content is pushed again. False when the location has changed. */
+  markDamaged(location: Location): Promise<boolean>;
   /** Locations whose bytes may go now, oldest first. */
   listDueUnlinks(limit: number): Promise<readonly Location[]>;
   /** Drops them from the queue, after their bytes are gone. */
@@ -318,6 +318,8 @@ export const auditActions = [
   'key.rotate',
   'read-only.set',
   'sign-in',
+  'quota.set',
+  'quota.warn',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 

@@ -135,7 +135,7 @@ test('a backup while people push and delete can be restored, and every image in 
   });
   const unlinking = (async () => {
     while (!over) {
-      await source.registry.sweep.unlinkQueued();
+      await source.registry.unlinks.removeDue();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   })();
@@ -163,15 +163,15 @@ test('a backup while people push and delete can be restored, and every image in 
 test('files that are queued for removal stay until the blobs are copied', async (t) => {
   const source = await startRegistry(t);
   const image = await pushImage(source.url, 'team/app', 'v1');
-  const { metadata, store, sweep, unlinks } = source.registry;
+  const { metadata, store, unlinks } = source.registry;
   const blob = await metadata.blobs.find('team/app' as never, image.layer as never);
   assert.ok(blob);
   const release = await unlinks.hold();
   metadata.blobs.listDueUnlinks = async () => [blob.location];
-  await sweep.unlinkQueued();
+  await unlinks.removeDue();
   assert.ok(await store.stat(blob.location), 'held back');
   release();
-  await sweep.unlinkQueued();
+  await unlinks.removeDue();
   assert.equal(await store.stat(blob.location), undefined);
 });
 

@@ -63,6 +63,12 @@ export function newLocation(digest: Digest): Location {
   return `${folderOf(digest)}/${hexOf(digest)}.${nextUlid()}` as Location;
 }
 
+/** The digest that a location was made for. */
+export function digestIn(location: Location): Digest {
+  const [algorithm, , name = ''] = location.split('/');
+  return `${algorithm}:${name.slice(0, name.indexOf('.'))}` as Digest;
+}
+
 /** The folder, below `blobs`, of everything with this digest. */
 export function folderOf(digest: Digest): string {
   return `${algorithmOf(digest)}/${hexOf(digest).slice(0, 2)}`;

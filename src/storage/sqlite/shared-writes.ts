@@ -5,6 +5,7 @@ import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
 import type { EventKind, Origin } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { QuotaWrites } from './quota-writes.ts';
 
 /** The time of a transaction, given by whoever asked for it: Unix seconds, and seconds of the registry's uptime. */
 export interface Now {
@@ -66,9 +67,11 @@ export interface LinkedRow {
 export class SharedWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #keep: KeepTimes;
+  readonly quotas: QuotaWrites;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
+    this.quotas = new QuotaWrites(db);
     this.#statements = prepareAll(db, sql);
     for (const key of ['repositoryByName', 'blobByDigest', 'linkedBlob'] as const)
       this.#statements[key].raw();
@@ -82,7 +85,10 @@ export class SharedWrites {
     return row && { id: row[0], namespaceId: row[1] };
   }
 
-  /** The repository of that name, made in state `uploading` (and its namespace unowned) where there is none. */
+  /**
+   * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none. Throws
+   * QuotaExceededError where one more does not fit.
+   */
   ensureRepository(now: Now, name: RepositoryName): RepositoryRow {
     const found = this.findRepository(name);
     if (found !== undefined) return found;
@@ -90,6 +96,7 @@ export class SharedWrites {
     const namespaceId =
       (this.#statements.namespaceByName.get(namespace) as number | undefined) ??
       Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid);
+    this.quotas.admitRepository(now, namespaceId, name);
     const id = Number(this.#statements.addRepository.run(namespaceId, name, now.at).lastInsertRowid);
     return { id, namespaceId };
   }
@@ -110,7 +117,10 @@ export class SharedWrites {
     return row && { id: row[0], location: row[1], size: row[2], damaged: row[3] !== null };
   }
 
-  /** Links a blob with a full lease, or gives the link that is there one. True when the link is new. */
+  /**
+   * Links a blob with a full lease, or gives the link that is there one. True when the link is new. Throws QuotaExceededError
+   * where the blob is new to the namespace and does not fit.
+   */
   linkBlob(
     now: Now,
     repository: RepositoryRow,
@@ -122,7 +132,10 @@ export class SharedWrites {
       return false;
     }
     const links = this.#statements.countInNamespace.get(repository.namespaceId, blob.id) as number;
-    if (links === 1) this.#statements.addUsedBytes.run(blob.size, repository.namespaceId);
+    if (links === 1) {
+      this.quotas.admitBytes(now, repository.namespaceId, blob.size);
+      this.#statements.addUsedBytes.run(blob.size, repository.namespaceId);
+    }
     this.#settleBlob(repository, blob.digest, blob.id);
     return true;
   }
@@ -133,6 +146,11 @@ export class SharedWrites {
     if (this.#statements.uncountInNamespace.run(repository.namespaceId, blob.id).changes > 0) return;
     this.#statements.dropFromNamespace.run(repository.namespaceId, blob.id);
     this.#statements.addUsedBytes.run(-blob.size, repository.namespaceId);
+  }
+
+  /** The tick until which a promise that is made now holds. */
+  fullLease(now: Now): number {
+    return now.ticks + this.#keep.leaseSeconds;
   }
 
   /** Full lease for a link; one that is referenced needs none. False when there is no link. */

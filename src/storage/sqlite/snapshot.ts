@@ -10,6 +10,8 @@ import { asFault } from '../faults.ts';
 import type { Page } from '../metadata-store.ts';
 import type { RestoringDatabase, Snapshot, SnapshotBlob, SnapshotFacts, Snapshots } from '../snapshot.ts';
 import { type Connection, databaseFile, openReader, openWriter, tellsDamage } from './connection.ts';
+import type { Failure } from './group-commit.ts';
+import { checkDatabase } from './integrity-thread.ts';
 import { isBlank, listPending, readMigrations, SchemaMismatchError, shippedMigrations } from './migrate.ts';
 import {
   DamagedDatabaseError,
@@ -18,7 +20,7 @@ import {
   syncPath,
   writeDurably,
 } from './prepare-database.ts';
-import type { SnapshotAnswer, SnapshotTask } from './snapshot-worker.ts';
+import type { CopyTask } from './snapshot-worker.ts';
 
 export const sql = {
   schema: 'SELECT number, applied_by FROM migration ORDER BY number DESC LIMIT 1',
@@ -39,7 +41,7 @@ const tagsOfBlob = `WITH holding (id) AS (
 /** Copies the live database as it is at one moment into the new file `target`, durable. */
 export async function writeSnapshot(path: string, target: string): Promise<void> {
   try {
-    await runTask({ kind: 'copy', path, target });
+    await copyDatabase(path, target);
     syncPath(target);
     syncPath(dirname(target));
   } catch (error) {
@@ -52,31 +54,24 @@ export async function writeSnapshot(path: string, target: string): Promise<void>
 /** Snapshots as SQLite files. */
 export const sqliteSnapshots: Snapshots = {
   open: openSnapshot,
-  async check(path) {
-    try {
-      return await runTask({ kind: 'check', path });
-    } catch (error) {
-      if (tellsDamage(error)) return [(error as Error).message];
-      throw asFault(error);
-    }
-  },
+  check: (path) => checkDatabase(path, { deep: true }),
   restore: restoreSnapshot,
 };
 
-async function runTask(task: SnapshotTask): Promise<readonly string[]> {
+async function copyDatabase(path: string, target: string): Promise<void> {
   const worker = new Worker(new URL('./snapshot-worker.ts', import.meta.url), {
     name: 'berth-snapshot',
-    workerData: task,
+    workerData: { copyFrom: path, target } satisfies CopyTask,
   });
   try {
-    const answer = await new Promise<SnapshotAnswer>((resolve, reject) => {
+    const failure = await new Promise<Failure | undefined>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
-      worker.once('exit', () => reject(new Error('the thread that works on a snapshot ended')));
+      worker.once('exit', () =>
+        reject(new Error('the thread that copies the database ended without an answer')),
+      );
     });
-    if ('findings' in answer) return answer.findings;
-    const { message, code } = answer.failure;
-    throw Object.assign(new Error(message), { code });
+    if (failure !== undefined) throw Object.assign(new Error(failure.message), { code: failure.code });
   } finally {
     await worker.terminate();
   }

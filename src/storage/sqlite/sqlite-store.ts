@@ -61,33 +61,29 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     const reader = openReader(path);
     opened = true;
     const careReads = makeCareReads(reader);
-    return makeStore({
-      path,
-      writer,
-      reads: makeReads(reader),
-      careReads,
-      ticks,
-      closeReader: () => reader.close(),
-    });
+    const closeReader = (): unknown => reader.close();
+    const { unixSeconds } = clock;
+    return makeStore({ writer, reads: makeReads(reader), careReads, ticks, unixSeconds, closeReader });
   } catch (error) {
     await writer.close().catch(() => undefined);
     throw asFault(error);
   }
 }
 
-interface Parts {
-  readonly path: string;
-  readonly writer: WriterThread;
+export interface StoreParts {
+  readonly writer: Pick<WriterThread, 'run' | 'statistics' | 'ended' | 'close'>;
   readonly reads: Reads;
   readonly careReads: CareReads;
   readonly ticks: () => number;
-  readonly closeReader: () => void;
+  readonly unixSeconds: () => number;
+  readonly closeReader: () => unknown;
 }
 
 /** `read` as a promise, with the faults of the medium told apart. */
 type Ask = <Result>(read: () => Result) => Promise<Result>;
 
-function makeStore(parts: Parts): MetadataStore {
+/** The contract over what was opened; `writer` may be anything that runs intentions. */
+export function makeStore(parts: StoreParts): MetadataStore {
   const { writer, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
@@ -144,7 +140,7 @@ function makeStore(parts: Parts): MetadataStore {
     instance: () => ask(() => reads.instance()),
     snapshot: async (target) => {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
-      await writeSnapshot(parts.path, target);
+      await writeSnapshot(parts.careReads.path, target);
     },
     care: makeCareStore(parts, ask),
     writerStatistics: () => writer.statistics(),
@@ -156,7 +152,7 @@ function makeStore(parts: Parts): MetadataStore {
   };
 }
 
-function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
+function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
   return {
     find: (repository, reference) => ask(() => reads.findManifest(repository, reference)),
     stat: (repository, reference) => ask(() => reads.statManifest(repository, reference)),
@@ -172,7 +168,7 @@ function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
   };
 }
 
-async function closeStore({ writer, closeReader }: Parts): Promise<void> {
+async function closeStore({ writer, closeReader }: StoreParts): Promise<void> {
   if (writer.ended) {
     // After a failed fsync nothing may be copied out of the log: the last connection to close would do that, unless it
     // cannot write. So the reader goes last.

@@ -1,0 +1,90 @@
+// One run of the model: a world, things that happen in an order of the seed, and everything checked after each step.
+import { keepTimes } from '../support/metadata.ts';
+import { modelRun, startSomething } from './clients.ts';
+import { type Sown, World } from './world.ts';
+
+export interface RunOutcome {
+  readonly steps: number;
+  /** What was broken, with the steps that led there; undefined when nothing was. */
+  readonly failure: { readonly error: unknown; readonly log: readonly string[] } | undefined;
+}
+
+const things = 24;
+const atOnce = 3;
+const hour = 3600;
+
+/** Runs a seed. The same seed with the same code and the same sown fault gives the same run. */
+export async function runSeed(seed: number, sown: Sown = {}): Promise<RunOutcome> {
+  const world = new World(seed, sown);
+  let steps = 0;
+  try {
+    await world.boot();
+    steps = await live(world);
+    await quiet(world);
+    return { steps, failure: undefined };
+  } catch (error) {
+    return { steps, failure: { error, log: world.scheduler.log } };
+  } finally {
+    world.scheduler.killAll();
+    world.dispose();
+  }
+}
+
+async function live(world: World): Promise<number> {
+  const { scheduler, expectations } = world;
+  const { random } = scheduler;
+  let left = things;
+  for (let steps = 0; ; steps += 1) {
+    await scheduler.settle();
+    expectations.check();
+    if (left === 0 && !scheduler.canGoOn) return steps;
+    if (left > 0 && (!scheduler.canGoOn || (scheduler.active < atOnce && random.chance(0.2)))) {
+      left -= 1;
+      startSomething(world);
+    } else if (!(await disturb(world))) scheduler.goOn();
+  }
+}
+
+/** What comes from outside, once in a while. False when nothing did. */
+async function disturb(world: World): Promise<boolean> {
+  const { scheduler, clock } = world;
+  const { random } = scheduler;
+  if (!random.chance(0.06)) return false;
+  const what = random.weighted({ advance: 8, jump: 2, kill: 2, powerCut: 2, damage: 2 });
+  if (what === 'advance') {
+    const seconds = random.pick([61, hour, 11 * hour, 13 * hour, 25 * hour, 15 * 24 * hour]);
+    scheduler.log.push(`advance ${seconds}`);
+    clock.advance(seconds);
+  } else if (what === 'jump') {
+    const seconds = random.pick([-2 * hour, 26 * hour, 30 * 24 * hour]);
+    scheduler.log.push(`jump ${seconds}`);
+    clock.jump(seconds);
+  } else if (what === 'damage') world.damage();
+  else {
+    world.crash(what === 'kill' ? 'kill' : 'power cut');
+    if (random.chance(0.3)) clock.jump(3 * 24 * hour);
+    await world.boot();
+  }
+  return true;
+}
+
+/** Lets everything come to rest: after all leases and delays only what is needed may be left. */
+async function quiet(world: World): Promise<void> {
+  const { scheduler, clock, expectations } = world;
+  clock.jump(100 * 24 * hour);
+  for (let round = 0; round < 3; round += 1) {
+    clock.advance(2 * keepTimes.leaseSeconds + keepTimes.undeleteSeconds);
+    scheduler.start('the last collection', async () => {
+      const { sweep, collector, unlinks, metadata } = world.registry;
+      await sweep.endStaleUploads();
+      await collector.collect(modelRun(), { dryRun: false, now: true, force: true });
+      clock.advance(100);
+      await unlinks.removeDue();
+      await sweep.removeOrphanUploads();
+      await metadata.advanceClock();
+    });
+    expectations.giveUpTrash();
+    await scheduler.drain(() => expectations.check());
+  }
+  expectations.checkQuiet();
+}
