@@ -23,7 +23,7 @@ import {
 import type { CopyTask } from './snapshot-worker.ts';
 
 export const sql = {
-  schema: 'SELECT number, applied_by FROM migration ORDER BY number DESC LIMIT 1',
+  schema: 'SELECT number, applied_by FROM migration WHERE number = (SELECT max(number) FROM migration)',
   repositories: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
   total: 'SELECT items, bytes FROM total WHERE kind = ?',
   blobs: `SELECT digest, location, size, damaged_at IS NOT NULL FROM blob WHERE digest > ? ORDER BY digest LIMIT ?`,
@@ -40,6 +40,8 @@ const tagsOfBlob = `WITH holding (id) AS (
 
 /** Copies the live database as it is at one moment into the new file `target`, durable. */
 export async function writeSnapshot(path: string, target: string): Promise<void> {
+  // What is there is not ours to remove after a failure.
+  if (existsSync(target)) throw new Error(`${target} is there already`);
   try {
     await copyDatabase(path, target);
     syncPath(target);
@@ -54,7 +56,15 @@ export async function writeSnapshot(path: string, target: string): Promise<void>
 /** Snapshots as SQLite files. */
 export const sqliteSnapshots: Snapshots = {
   open: openSnapshot,
-  check: (path) => checkDatabase(path, { deep: true }),
+  async check(path) {
+    try {
+      return await checkDatabase(path, { deep: true });
+    } catch (error) {
+      // So damaged that it cannot even be opened.
+      if (tellsDamage(error)) return [(error as Error).message];
+      throw asFault(error);
+    }
+  },
   restore: restoreSnapshot,
 };
 
