@@ -11,6 +11,7 @@ import { algorithmOf, type Digest, digestAlgorithms, hexOf, isDigest } from '../
 import { findFile, listFolders, longestManifest, readSmallFile, verified } from './folder-files.ts';
 import { matcherOf } from './patterns.ts';
 import {
+  folderParallel,
   type ImportSource,
   type SourceBlob,
   SourceFault,
@@ -42,6 +43,7 @@ export async function openDistribution(path: string, choice: FolderChoice = {}):
 }
 
 class DistributionFolder implements ImportSource {
+  readonly parallel = folderParallel;
   readonly #root: string;
   readonly #choice: FolderChoice;
 

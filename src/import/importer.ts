@@ -14,15 +14,13 @@ import { type FindingKind, ImportReport, importOrigin } from './report.ts';
 import { type ImportSource, SourceFault, type SourceManifest, type SourceRepository } from './source.ts';
 
 export interface ImportOptions {
-  /** Manifests and blobs at a time; 4 by default. */
+  /** Manifests and blobs at a time; by default what suits the source. */
   readonly parallel?: number | undefined;
   /** Moves tags, too, that somebody else has set or removed here since. */
   readonly overwrite?: boolean | undefined;
   /** Blobs of files get a second name where they can; false: they are always copied. */
   readonly link?: boolean | undefined;
 }
-
-const defaultParallel = 4;
 
 /**
  * Imports all of a source. Resolves also where things were left out: the report tells of them. Throws what keeps the registry
@@ -37,7 +35,7 @@ export async function runImport(
   const report = new ImportReport();
   const repositories = await source.listRepositories();
   report.repositories.total = repositories.length;
-  const parallel = options.parallel ?? defaultParallel;
+  const parallel = options.parallel ?? source.parallel;
   const carrier = new BlobCarrier({ registry, report, run, parallel, link: options.link ?? true });
   for (const repository of repositories) {
     await run.step();

@@ -33,6 +33,7 @@ export function openLiveRegistry(options: RemoteOptions, choice: RemoteChoice = 
   const isTagWanted = matcherOf(choice.tags);
   const named = choice.repositories?.every(isPlain) === true ? choice.repositories : undefined;
   return {
+    parallel: options.parallel,
     async listRepositories() {
       const names = named?.length ? named : await listCatalog(client, matcherOf(choice.repositories));
       return [...new Set(names)].sort().map((name) => new LiveRepository(client, name, isTagWanted));

@@ -9,6 +9,7 @@ import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { isJsonObject, parseBoundedJson } from '../oci/json.ts';
 import { findFile, longestManifest, readSmallFile, verified } from './folder-files.ts';
 import {
+  folderParallel,
   type ImportSource,
   type SourceBlob,
   SourceFault,
@@ -41,6 +42,7 @@ export async function openOciLayout(path: string, choice: LayoutChoice = {}): Pr
       .toLowerCase();
   const repositories = groupByRepository(readIndex(index), fallback);
   return {
+    parallel: folderParallel,
     listRepositories: async () =>
       [...repositories].map(([name, images]) => layoutRepository(name, images, files)),
     close: async () => {},

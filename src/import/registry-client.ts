@@ -17,7 +17,7 @@ export interface RemoteOptions {
   /** `https://host[:port]`, or `http://` where the registry has no TLS. */
   readonly url: URL;
   readonly credentials?: Credentials | undefined;
-  /** Requests at a time. */
+  /** Requests at a time; 4 spares most registries. */
   readonly parallel: number;
   /** Certificates to trust beside those of this machine, PEM. */
   readonly ca?: string | undefined;

@@ -48,7 +48,12 @@ export interface SourceRepository {
 }
 
 export interface ImportSource {
+  /** How many things at a time suit it, where nobody said otherwise. */
+  readonly parallel: number;
   /** All repositories to import, listed before the first is read. Throws SourceFault where the source cannot be read at all. */
   listRepositories(): Promise<readonly SourceRepository[]>;
   close(): Promise<void>;
 }
+
+/** For sources on this machine: what waits for the disk is then made durable together. */
+export const folderParallel = 16;
