@@ -91,8 +91,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   backup: ['registry', 'storage', 'oci'],
   import: ['registry', 'storage', 'oci'],
   config: ['storage', 'oci'],
-  http: ['registry', 'auth', 'config', 'storage', 'oci'],
-  'app.ts': ['http', 'registry', 'auth', 'config', 'storage', 'oci'],
+  http: ['backup', 'import', 'registry', 'auth', 'config', 'storage', 'oci'],
+  'app.ts': ['http', 'backup', 'import', 'registry', 'auth', 'config', 'storage', 'oci'],
   cli: [
     'app.ts',
     'version.ts',

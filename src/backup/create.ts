@@ -19,6 +19,7 @@ import {
 import { BackupFolder, type PartialBackup } from './backup-folder.ts';
 import { type PruneReport, pruneBackups } from './prune.ts';
 import { digestOfFile, writeCopy } from './verified-copy.ts';
+import { type VerifyReport, verifyBackups } from './verify.ts';
 
 export interface BackupSurroundings {
   readonly metadata: MetadataStore;
@@ -35,6 +36,8 @@ export interface BackupRequest {
   readonly destination: string;
   /** How many backups stay; older ones go. undefined: all. */
   readonly keep?: number | undefined;
+  /** Reads the whole backup once more at the end. Older ones stay where that finds a fault. */
+  readonly verify?: boolean | undefined;
 }
 
 export type BackupReport = Readonly<Record<string, unknown>> & {
@@ -48,6 +51,7 @@ export type BackupReport = Readonly<Record<string, unknown>> & {
     readonly digest: Digest;
     readonly found: 'known' | 'missing' | 'other content';
   }[];
+  readonly verified: VerifyReport | undefined;
   readonly pruned: PruneReport | undefined;
 };
 
@@ -93,12 +97,12 @@ export async function createBackup(
     });
     const { name } = partial;
     partial = undefined;
-    const pruned =
-      request.keep === undefined
-        ? undefined
-        : await pruneBackups(folder, request.keep, around.snapshots, run);
+    const verified = request.verify ? await verifyBackups(folder, around.snapshots, run, name) : undefined;
+    const prunes = request.keep !== undefined && (verified?.faults.length ?? 0) === 0;
+    const pruned = prunes ? await pruneBackups(folder, request.keep ?? 1, around.snapshots, run) : undefined;
+    const { blobs, bytes, damaged } = copier;
     const seconds = (performance.now() - started) / 1000;
-    return { name, seconds, blobs: copier.blobs, bytes: copier.bytes, damaged: copier.damaged, pruned };
+    return { name, seconds, blobs, bytes, damaged, verified, pruned };
   } catch (error) {
     throw asFault(error);
   } finally {

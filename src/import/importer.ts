@@ -6,7 +6,7 @@ import { OciError } from '../oci/errors.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { parseRepositoryName, type RepositoryName } from '../oci/name.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
-import { inParallel } from '../registry/in-parallel.ts';
+import { allDone, inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
 import type { Registry } from '../registry/registry.ts';
 import { BlobCarrier } from './blob-carrier.ts';
@@ -181,7 +181,7 @@ class RepositoryImport {
           ...blobs.map((blob) => carrier.bring(this.#name, this.#source, blob, 'needed')),
           ...foreignBlobs.map((blob) => carrier.bring(this.#name, this.#source, blob, 'optional')),
         ];
-    await Promise.all([...childrenDone, ...blobsDone]);
+    await allDone([...childrenDone, ...blobsDone]);
   }
 
   async #put(

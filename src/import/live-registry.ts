@@ -120,7 +120,8 @@ class LiveRepository implements SourceRepository {
       `/v2/${this.name}/tags/list?n=${pageLength}`,
       this.#ask,
     )) {
-      if (page === undefined) throw new SourceFault('missing', 'the registry does not show this repository');
+      if (page === undefined)
+        throw new SourceFault('deleted', 'the registry shows no tags of this repository');
       for (const tag of textsIn(page.tags)) {
         this.#tags.add(tag);
         if (this.#isTagWanted(tag)) yield tag;

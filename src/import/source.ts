@@ -6,7 +6,8 @@ import type { Digest } from '../oci/digest.ts';
 /** Something in the source cannot be had. What depends on it is left out, and the import goes on. */
 export class SourceFault extends Error {
   override readonly name = 'SourceFault';
-  readonly kind: 'damaged' | 'missing' | 'unreadable' | 'refused';
+  /** `deleted`: gone by somebody's will, which is no damage. */
+  readonly kind: 'damaged' | 'missing' | 'unreadable' | 'refused' | 'deleted';
   constructor(kind: SourceFault['kind'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;

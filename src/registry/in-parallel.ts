@@ -27,3 +27,10 @@ export async function inParallel<Item>(
   }
   if (failure !== undefined) throw failure.error;
 }
+
+/** Waits for all of it, also after a failure, then throws the first one: nothing goes on behind the caller's back. */
+export async function allDone(works: readonly Promise<unknown>[]): Promise<void> {
+  const results = await Promise.allSettled(works);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

@@ -231,8 +231,13 @@ test('verify names what is flipped, cut short, gone, and a database that changed
   const data = await newFolder(t);
   assert.equal((await restore(backups, data)).damaged.length, 3);
 
-  // The next backup heals what it can see: a wrong size and a gap.
-  await backUp(source.registry, backups);
+  // The next backup heals what it can see: a wrong size and a gap. What it cannot see keeps the older one alive.
+  const next = await backUp(source.registry, backups, { keep: 1, verify: true });
+  assert.equal(next.pruned, undefined);
+  assert.deepEqual(
+    next.verified?.faults.map(({ digest }) => digest),
+    [flipped.layer],
+  );
   assert.deepEqual(
     new Set((await verify(backups)).faults.map(({ digest }) => digest)),
     new Set([flipped.layer]),

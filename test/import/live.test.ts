@@ -1,15 +1,18 @@
 // Import from a live registry: what travels, what does not travel twice, and what becomes of a remote that breaks off, asks to
 // wait, wants tokens or sends other bytes.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parseRepositoryName } from '../../src/oci/name.ts';
 import { parseTag } from '../../src/oci/reference.ts';
 import { ociIndex, ociManifest, pushBlob, pushImage, putManifest, sha256 } from '../support/client.ts';
 import { importLive } from '../support/imports.ts';
 import { pullEverything, pullImage } from '../support/pull.ts';
-import { startRegistry } from '../support/registry.ts';
+import { startRegistry, temporaryFolder } from '../support/registry.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, path: string) => boolean | undefined;
 
@@ -330,6 +333,23 @@ test('a password goes neither to another server of a redirect nor to an unencryp
   assert.deepEqual(elsewhere, [undefined]);
 });
 
+test('a registry with TLS is believed only with a certificate that this machine or the caller trusts', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = ['-keyout', join(folder, 'tls.key'), '-out', join(folder, 'tls.crt')];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+  const name = ['-subj', '/CN=remote', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', ['req', '-x509', ...key, ...files, ...name], { stdio: 'ignore' });
+  const remote = await startRegistry(t, {
+    'http.tls.certificate': join(folder, 'tls.crt'),
+    'http.tls.key': join(folder, 'tls.key'),
+  });
+  const here = await startRegistry(t);
+  await assert.rejects(importLive(here.registry, remote.url), /self-signed certificate/);
+  const ca = await readFile(join(folder, 'tls.crt'), 'utf8');
+  const report = await importLive(here.registry, remote.url, { ca });
+  assert.deepEqual(report.findings, []);
+});
+
 test('a registry that cannot be reached fails the import, and one that shows no catalog wants names', async (t) => {
   const here = await startRegistry(t);
   const { documents } = oneImage();
@@ -339,7 +359,7 @@ test('a registry that cannot be reached fails the import, and one that shows no 
   const report = await importLive(here.registry, remote.url, { repositories: ['team/app', 'team/none'] });
   assert.deepEqual(
     report.findings.map(({ kind, repository }) => `${repository} ${kind}`),
-    ['team/none missing'],
+    ['team/none deleted'],
   );
   assert.equal((await pullEverything(here.url)).size, 1);
   await assert.rejects(importLive(here.registry, 'http://127.0.0.1:9'), /cannot be reached/);

@@ -13,12 +13,21 @@ import { sqliteSnapshots } from '../../src/storage/sqlite/snapshot.ts';
 export async function backUp(
   registry: Registry,
   destination: string,
-  options: { readonly keep?: number; readonly run?: WorkRun; readonly unixSeconds?: () => number } = {},
+  options: {
+    readonly keep?: number;
+    readonly verify?: boolean;
+    readonly run?: WorkRun;
+    readonly unixSeconds?: () => number;
+  } = {},
 ): Promise<BackupReport> {
   const { metadata, store, unlinks } = registry;
   const unixSeconds = options.unixSeconds ?? (() => Date.now() / 1000);
   const around = { metadata, store, unlinks, snapshots: sqliteSnapshots, unixSeconds, version: 'test' };
-  return await createBackup(around, { destination, keep: options.keep }, options.run ?? standaloneRun());
+  return await createBackup(
+    around,
+    { destination, keep: options.keep, verify: options.verify },
+    options.run ?? standaloneRun(),
+  );
 }
 
 /** Verifies every backup of a folder. */

@@ -12,6 +12,8 @@ import type { Registry } from '../../src/registry/registry.ts';
 export interface TestImport extends ImportOptions, RemoteChoice {
   readonly run?: WorkRun;
   readonly credentials?: Credentials;
+  /** A certificate to trust. */
+  readonly ca?: string;
   /** For a layout: where images go whose name is a tag alone. */
   readonly repository?: string;
 }
@@ -38,8 +40,8 @@ export async function importLive(
   options: TestImport = {},
 ): Promise<ImportReport> {
   const run = options.run ?? standaloneRun();
-  const { credentials, parallel = 4 } = options;
-  const remote = { url: new URL(url), credentials, parallel, signal: run.signal };
+  const { credentials, parallel = 4, ca } = options;
+  const remote = { url: new URL(url), credentials, parallel, ca, signal: run.signal };
   return await importFrom(registry, openLiveRegistry(remote, options), { ...options, run });
 }
 
