@@ -66,37 +66,10 @@ export async function createBackup(
   request: BackupRequest,
   run: WorkRun,
 ): Promise<BackupReport> {
-  const { unlinks, unixSeconds, version } = around;
   const started = performance.now();
-  const startedAt = unixSeconds();
   const folder = new BackupFolder(request.destination);
-  const release = await unlinks.hold();
-  let partial: PartialBackup | undefined;
-  let snapshot: Snapshot | undefined;
   try {
-    await run.step();
-    partial = await beginBackup(around, folder, startedAt);
-    const copier = new BlobCopier(around, folder, partial, run);
-    await checkDatabase(around.snapshots, partial.databasePath);
-    snapshot = around.snapshots.open(partial.databasePath);
-    const facts = snapshot.facts();
-    await copier.copyAll(snapshot, facts);
-    snapshot.close();
-    snapshot = undefined;
-    release();
-    await partial.finish({
-      ...recordOf(facts, copier),
-      name: partial.name,
-      startedAt: rfc3339(startedAt),
-      finishedAt: rfc3339(unixSeconds()),
-      version,
-      database: {
-        digest: await digestOfFile(partial.databasePath, 'sha256', run.signal),
-        size: (await stat(partial.databasePath)).size,
-      },
-    });
-    const { name } = partial;
-    partial = undefined;
+    const { name, copier } = await takeBackup(around, folder, run);
     const verified = request.verify ? await verifyBackups(folder, around.snapshots, run, name) : undefined;
     const prunes = request.keep !== undefined && (verified?.faults.length ?? 0) === 0;
     const pruned = prunes ? await pruneBackups(folder, request.keep ?? 1, around.snapshots, run) : undefined;
@@ -105,6 +78,42 @@ export async function createBackup(
     return { name, seconds, blobs, bytes, damaged, verified, pruned };
   } catch (error) {
     throw asFault(error);
+  }
+}
+
+/** Makes the backup and nothing else. Removing files is held back from before the snapshot until the last blob is here. */
+async function takeBackup(
+  around: BackupSurroundings,
+  folder: BackupFolder,
+  run: WorkRun,
+): Promise<{ readonly name: string; readonly copier: BlobCopier }> {
+  const startedAt = around.unixSeconds();
+  const release = await around.unlinks.hold();
+  let partial: PartialBackup | undefined;
+  let snapshot: Snapshot | undefined;
+  try {
+    await run.step();
+    partial = await beginBackup(around, folder, startedAt);
+    const { name, databasePath } = partial;
+    const copier = new BlobCopier(around, folder, partial, run);
+    await checkDatabase(around.snapshots, databasePath);
+    snapshot = around.snapshots.open(databasePath);
+    const facts = snapshot.facts();
+    await copier.copyAll(snapshot, facts);
+    snapshot.close();
+    snapshot = undefined;
+    release();
+    const digest = await digestOfFile(databasePath, 'sha256', run.signal);
+    await partial.finish({
+      ...recordOf(facts, copier),
+      name,
+      startedAt: rfc3339(startedAt),
+      finishedAt: rfc3339(around.unixSeconds()),
+      version: around.version,
+      database: { digest, size: (await stat(databasePath)).size },
+    });
+    partial = undefined;
+    return { name, copier };
   } finally {
     release();
     snapshot?.close();

@@ -217,6 +217,26 @@ test('a folder that is no registry is refused, and a registry without room fails
   );
 });
 
+test('a quota holds for an import, too', async (t) => {
+  const source = await newWriter(t);
+  await source.writeImage('small/app', 'v1', 'one', 100);
+  await source.writeImage('team/app', 'v1', 'two', 5000);
+  const here = await startRegistry(t);
+  const { quotas } = here.registry.metadata.care;
+  await pushImage(here.url, 'team/app', 'before');
+  await quotas.set({
+    namespace: 'team',
+    quota: { bytes: 1000, repositories: undefined },
+    origin: { actor: 'admin' },
+  });
+  const report = await importFolder(here.registry, source.folder);
+  assert.deepEqual(
+    report.findings.map(({ kind, repository }) => `${repository} ${kind}`),
+    ['team/app refused', 'team/app incomplete'],
+  );
+  assert.deepEqual([...(await pullEverything(here.url)).keys()], ['small/app:v1', 'team/app:before']);
+});
+
 test('pushes go on while an import runs, and both sides keep what they stored', async (t) => {
   const source = await newWriter(t);
   for (let number = 0; number < 60; number += 1)
