@@ -2,6 +2,9 @@
 import type { TestContext } from 'node:test';
 import type { MetadataStore } from '../../src/storage/metadata-store.ts';
 import type { ManualClock } from '../support/metadata.ts';
+import { describeCollectorStore } from './care-store-collector.ts';
+import { describeQuotaStore } from './care-store-quotas.ts';
+import { describeScrubStore } from './care-store-scrub.ts';
 import { describeBlobIndex } from './metadata-store-blobs.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
 import { describeReferences } from './metadata-store-references.ts';
@@ -21,4 +24,7 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeRepositoryStore(name, open);
   describeBlobIndex(name, open);
   describeUploadIndex(name, open);
+  describeCollectorStore(name, open);
+  describeQuotaStore(name, open);
+  describeScrubStore(name, open);
 }

@@ -187,35 +187,41 @@ async function read(world: World, name: RepositoryName, digest: Digest): Promise
   }
 }
 
-async function removeManifest(world: World, name: RepositoryName, manifest: ModelManifest): Promise<void> {
-  const key = keyOf(name, manifest.digest);
-  world.expectations.touch(key);
+/** Runs a delete; its refusals in `fine` are no fault. */
+async function tolerating(fine: readonly string[], work: () => Promise<void>): Promise<boolean> {
   try {
-    await world.registry.manifests.remove(name, { digest: manifest.digest }, alice);
-    world.expectations.manifestTrashed(key, keepTimes.undeleteSeconds);
+    await work();
+    return true;
   } catch (error) {
-    if (!['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'UNSUPPORTED'].includes(codeOf(error) ?? '')) throw error;
+    if (!fine.includes(codeOf(error) ?? '')) throw error;
+    return false;
   }
-  world.expectations.touch(key);
+}
+
+async function removeManifest(world: World, name: RepositoryName, manifest: ModelManifest): Promise<void> {
+  const { expectations, registry } = world;
+  const { purges } = expectations;
+  const key = keyOf(name, manifest.digest);
+  const until = world.clock.monotonicSeconds() + keepTimes.undeleteSeconds;
+  await expectations.takingAway(key, async () => {
+    const removed = await tolerating(['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'UNSUPPORTED'], () =>
+      registry.manifests.remove(name, { digest: manifest.digest }, alice),
+    );
+    if (removed) expectations.manifestTrashed(key, until, purges);
+  });
 }
 
 async function removeTag(world: World, name: RepositoryName): Promise<void> {
-  try {
-    await world.registry.manifests.remove(name, { tag: world.scheduler.random.pick(tags) }, alice);
-  } catch (error) {
-    if (!['MANIFEST_UNKNOWN', 'NAME_UNKNOWN'].includes(codeOf(error) ?? '')) throw error;
-  }
+  const reference = { tag: world.scheduler.random.pick(tags) };
+  await tolerating(['MANIFEST_UNKNOWN', 'NAME_UNKNOWN'], () =>
+    world.registry.manifests.remove(name, reference, alice),
+  );
 }
 
 async function removeBlob(world: World, name: RepositoryName, digest: Digest): Promise<void> {
-  const key = keyOf(name, digest);
-  world.expectations.touch(key);
-  try {
-    await world.registry.blobs.unlink(name, digest, alice);
-  } catch (error) {
-    if (!['BLOB_UNKNOWN', 'UNSUPPORTED'].includes(codeOf(error) ?? '')) throw error;
-  }
-  world.expectations.touch(key);
+  await world.expectations.takingAway(keyOf(name, digest), async () => {
+    await tolerating(['BLOB_UNKNOWN', 'UNSUPPORTED'], () => world.registry.blobs.unlink(name, digest, alice));
+  });
 }
 
 /** Long work outside of an operation: it steps where the run says so. */
@@ -247,7 +253,7 @@ async function backup(world: World): Promise<void> {
       .map((digest) => expectations.blob(digest)?.location)
       .filter((location) => location !== undefined && !expectations.damagedLocations.has(location));
     expectations.snapshot = new Set(sound as string[]);
-    for (let copied = 0; copied < 6; copied += 1) await gate('copy');
+    for (let copied = 0; copied < 20; copied += 1) await gate('copy');
     expectations.snapshot = new Set();
     release();
   });
@@ -278,13 +284,29 @@ const weights = {
   backup: 1,
 } as const;
 
+/** What a run dwells on: a narrow one has everybody at the same few things. */
+const emphases = {
+  broad: {},
+  narrow: {},
+  damage: { read: 24, upload: 12, scrub: 6, push: 4 },
+  backup: { backup: 12, removeBlob: 8, upload: 8, sweep: 8, collect: 10 },
+} as const;
+type Emphasis = keyof typeof emphases;
+
+/** Seeds take turns at what they dwell on. */
+export function emphasisOf(seed: number): Emphasis {
+  const kinds = Object.keys(emphases) as Emphasis[];
+  return kinds[seed % kinds.length] ?? 'broad';
+}
+
 /** Starts something that chance picks. */
-export function startSomething(world: World): void {
+export function startSomething(world: World, emphasis: Emphasis): void {
   const { random } = world.scheduler;
-  const kind = random.weighted(weights);
-  const name = random.pick(repositories);
-  const digest = random.pick(allDigests);
-  const manifest = random.pick(manifests);
+  const kind = random.weighted<keyof typeof weights>({ ...weights, ...emphases[emphasis] });
+  const few = emphasis === 'broad' ? undefined : 1;
+  const name = random.pick(repositories.slice(0, few));
+  const digest = random.pick(allDigests.slice(0, few));
+  const manifest = random.pick(manifests.slice(0, few && 2));
   const note = ['push', 'removeManifest'].includes(kind) ? manifest.name : nameOf(digest);
   const work: Readonly<Record<keyof typeof weights, () => Promise<unknown>>> = {
     push: () => push(world, name, manifest),

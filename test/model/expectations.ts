@@ -49,11 +49,14 @@ export class Expectations {
   readonly #promises = new Map<string, number>();
   /** Grows when a client takes something away: what was answered meanwhile may be outdated. */
   readonly #epochs = new Map<string, number>();
+  /** What clients are taking away just now. */
+  readonly #taken = new Set<string>();
   readonly #visible = new Set<string>();
   readonly #manifests = new Set<string>();
   readonly #trash = new Map<string, number>();
   /** Locations whose files the run itself has spoiled. */
   readonly damagedLocations = new Set<string>();
+  purges = 0;
   /** Locations that a backup copies just now. */
   snapshot: ReadonlySet<string> = new Set();
 
@@ -78,11 +81,20 @@ export class Expectations {
     return this.#epochs.get(key) ?? 0;
   }
 
-  /** A client begins or ends to take `key` away. */
-  touch(key: string): void {
-    this.#epochs.set(key, this.epoch(key) + 1);
-    this.#promises.delete(key);
-    this.#manifests.delete(key);
+  /** A client takes `key` away while `work` runs. */
+  async takingAway(key: string, work: () => Promise<void>): Promise<void> {
+    this.#taken.add(key);
+    this.#touch(key);
+    await work();
+    this.#touch(key);
+    this.#taken.delete(key);
+  }
+
+  /** The process is gone, and with it what it was doing. */
+  processEnded(): void {
+    this.#taken.clear();
+    this.snapshot = new Set();
+    if (this.purges % 2 === 1) this.giveUpTrash();
   }
 
   /** From now on the repository may have the blob. */
@@ -107,7 +119,9 @@ export class Expectations {
     seconds: number,
   ): void {
     if (!this.#visible.has(key)) throw new Violation(`${key} was answered as there, but was never given`);
-    if (before.epoch !== this.epoch(key)) return;
+    if (before.epoch !== this.epoch(key) || this.#taken.has(key)) return;
+    // An answer that took longer than it promises says nothing any more.
+    if (this.#uptime() >= before.since + seconds) return;
     const now = this.blob(digest);
     if (now === undefined) throw new Violation(`${key} was acknowledged and has no row`);
     const { blob } = before;
@@ -127,16 +141,20 @@ export class Expectations {
 
   manifestStored(key: string, epoch: number): void {
     this.#version += 1;
-    if (epoch === this.epoch(key)) this.#manifests.add(key);
+    if (epoch === this.epoch(key) && !this.#taken.has(key)) this.#manifests.add(key);
   }
 
-  manifestTrashed(key: string, seconds: number): void {
+  /** `purges` is how often deleted manifests had been given up when the delete began. */
+  manifestTrashed(key: string, until: number, purges: number): void {
+    // Odd while a collection that gives them up runs.
+    if (purges !== this.purges || purges % 2 === 1) return;
     this.#version += 1;
-    this.#trash.set(key, this.#uptime() + seconds);
+    this.#trash.set(key, until);
   }
 
-  /** Somebody gives up what was deleted. */
+  /** Somebody begins, or ends, to give up what was deleted. */
   giveUpTrash(): void {
+    this.purges += 1;
     this.#trash.clear();
   }
 
@@ -168,6 +186,8 @@ export class Expectations {
     for (const [key, until] of this.#trash) {
       if (this.#uptime() < until && !trash.has(key)) throw new Violation(`deleted ${key} cannot be restored`);
     }
+    const [[wrong] = []] = this.#rows('wrongCounts');
+    if (wrong !== 0) throw new Violation('the bytes of a namespace are counted wrongly');
   }
 
   /** What must be true in the end, when all leases are over and everything was collected. */
@@ -188,6 +208,12 @@ export class Expectations {
     }
   }
 
+  #touch(key: string): void {
+    this.#epochs.set(key, this.epoch(key) + 1);
+    this.#promises.delete(key);
+    this.#manifests.delete(key);
+  }
+
   #rows(key: keyof Rows): unknown[][] {
     return this.#statements[key].all() as unknown[][];
   }
@@ -199,8 +225,6 @@ export class Expectations {
     if (lost !== 0) throw new Violation('an edge points at nothing');
     const [queued] = this.#rows('queued');
     if (queued !== undefined) throw new Violation(`${queued[0]} is due to be removed, and a row names it`);
-    const [[wrong] = []] = this.#rows('wrongCounts');
-    if (wrong !== 0) throw new Violation('the bytes of a namespace are counted wrongly');
   }
 
   #checkFile(digest: Digest, location: string, damaged: boolean): void {

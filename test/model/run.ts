@@ -1,6 +1,5 @@
 // One run of the model: a world, things that happen in an order of the seed, and everything checked after each step.
-import { keepTimes } from '../support/metadata.ts';
-import { modelRun, startSomething } from './clients.ts';
+import { emphasisOf, modelRun, startSomething } from './clients.ts';
 import { type Sown, World } from './world.ts';
 
 export interface RunOutcome {
@@ -9,8 +8,8 @@ export interface RunOutcome {
   readonly failure: { readonly error: unknown; readonly log: readonly string[] } | undefined;
 }
 
-const things = 24;
-const atOnce = 3;
+const things = { broad: 24, narrow: 24, damage: 40, backup: 24 } as const;
+const atOnce = { broad: 3, narrow: 4, damage: 5, backup: 3 } as const;
 const hour = 3600;
 
 /** Runs a seed. The same seed with the same code and the same sown fault gives the same run. */
@@ -19,7 +18,7 @@ export async function runSeed(seed: number, sown: Sown = {}): Promise<RunOutcome
   let steps = 0;
   try {
     await world.boot();
-    steps = await live(world);
+    steps = await live(world, emphasisOf(seed));
     await quiet(world);
     return { steps, failure: undefined };
   } catch (error) {
@@ -30,27 +29,29 @@ export async function runSeed(seed: number, sown: Sown = {}): Promise<RunOutcome
   }
 }
 
-async function live(world: World): Promise<number> {
+async function live(world: World, emphasis: ReturnType<typeof emphasisOf>): Promise<number> {
   const { scheduler, expectations } = world;
   const { random } = scheduler;
-  let left = things;
+  let left: number = things[emphasis];
   for (let steps = 0; ; steps += 1) {
     await scheduler.settle();
     expectations.check();
     if (left === 0 && !scheduler.canGoOn) return steps;
-    if (left > 0 && (!scheduler.canGoOn || (scheduler.active < atOnce && random.chance(0.2)))) {
+    if (left > 0 && (!scheduler.canGoOn || (scheduler.active < atOnce[emphasis] && random.chance(0.2)))) {
       left -= 1;
-      startSomething(world);
-    } else if (!(await disturb(world))) scheduler.goOn();
+      startSomething(world, emphasis);
+    } else if (!(await disturb(world, emphasis))) scheduler.goOn();
   }
 }
 
 /** What comes from outside, once in a while. False when nothing did. */
-async function disturb(world: World): Promise<boolean> {
+async function disturb(world: World, emphasis: ReturnType<typeof emphasisOf>): Promise<boolean> {
   const { scheduler, clock } = world;
   const { random } = scheduler;
   if (!random.chance(0.06)) return false;
-  const what = random.weighted({ advance: 8, jump: 2, kill: 2, powerCut: 2, damage: 2 });
+  const damage = emphasis === 'damage' ? 8 : 2;
+  const advance = emphasis === 'backup' ? 24 : 8;
+  const what = random.weighted({ advance, jump: 2, kill: 2, powerCut: 2, damage });
   if (what === 'advance') {
     const seconds = random.pick([61, hour, 11 * hour, 13 * hour, 25 * hour, 15 * 24 * hour]);
     scheduler.log.push(`advance ${seconds}`);
@@ -71,9 +72,9 @@ async function disturb(world: World): Promise<boolean> {
 /** Lets everything come to rest: after all leases and delays only what is needed may be left. */
 async function quiet(world: World): Promise<void> {
   const { scheduler, clock, expectations } = world;
-  clock.jump(100 * 24 * hour);
   for (let round = 0; round < 3; round += 1) {
-    clock.advance(2 * keepTimes.leaseSeconds + keepTimes.undeleteSeconds);
+    // A killed process forgets the uptime since it was last written, which is how long things may be kept too long.
+    clock.advance(400 * 24 * hour);
     scheduler.start('the last collection', async () => {
       const { sweep, collector, unlinks, metadata } = world.registry;
       await sweep.endStaleUploads();
@@ -83,6 +84,7 @@ async function quiet(world: World): Promise<void> {
       await sweep.removeOrphanUploads();
       await metadata.advanceClock();
     });
+    expectations.giveUpTrash();
     expectations.giveUpTrash();
     await scheduler.drain(() => expectations.check());
   }

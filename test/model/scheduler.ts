@@ -56,6 +56,8 @@ interface Actor {
 interface Waiting {
   readonly actor: Actor;
   readonly label: string;
+  /** Held up for long: nearly everybody else comes first. */
+  readonly slow: boolean;
   readonly go: () => void;
 }
 
@@ -96,7 +98,8 @@ export class Scheduler {
   }
 
   wait(actor: Actor, label: string): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push({ actor, label, go: resolve }));
+    const slow = this.random.chance(0.12);
+    return new Promise((resolve) => this.#waiting.push({ actor, label, slow, go: resolve }));
   }
 
   /** Starts work that takes turns with all other work. Its failure ends the run. */
@@ -117,8 +120,9 @@ export class Scheduler {
 
   /** Lets one of those who wait go on. */
   goOn(): void {
-    const [next] = this.#waiting.splice(this.random.below(this.#waiting.length), 1);
-    if (next === undefined) return;
+    const brisk = this.#waiting.filter(({ slow }) => !slow);
+    const next = this.random.pick(brisk.length > 0 && this.random.chance(0.97) ? brisk : this.#waiting);
+    this.#waiting.splice(this.#waiting.indexOf(next), 1);
     this.log.push(`  ${next.actor.name} ${next.label}`);
     next.go();
   }

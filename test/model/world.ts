@@ -149,16 +149,18 @@ export class World {
     this.scheduler.killAll();
     this.disk.closeAll();
     this.busy.clear();
-    this.expectations.snapshot = new Set();
+    this.expectations.processEnded();
     if (kind === 'power cut') this.disk.cutPower(this.scheduler.random);
   }
 
   /** Spoils the file of a blob in one of three ways. */
   damage(): void {
     const { random } = this.scheduler;
-    const digest = random.pick(digests);
-    const blob = this.expectations.blob(digest);
-    if (blob === undefined || this.expectations.damagedLocations.has(blob.location)) return;
+    const stored = digests.filter((digest) => this.expectations.blob(digest) !== undefined);
+    const digest = stored.length === 0 ? undefined : random.pick(stored);
+    const blob = digest && this.expectations.blob(digest);
+    if (digest === undefined || blob === undefined) return;
+    if (this.expectations.damagedLocations.has(blob.location)) return;
     const path = join(this.disk.blobs, blob.location);
     if (!existsSync(path)) return;
     const way = random.pick(['flip', 'cut', 'delete'] as const);
