@@ -1,5 +1,6 @@
 // Upload sessions: a row that says whose it is, and a staging file whose size is the only truth about the offset.
 import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { OciError } from '../oci/errors.ts';
@@ -79,12 +80,14 @@ export class Uploads {
 
   /**
    * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, NAME_UNKNOWN, DENIED for a
-   * full quota.
+   * full quota. With `knownId`, the one of a caller who wants to find it again after a crash; no session may be open under it,
+   * and bytes that are left of one are dropped.
    */
-  async begin(owner: UploadOwner, algorithm: DigestAlgorithm): Promise<Upload> {
+  async begin(owner: UploadOwner, algorithm: DigestAlgorithm, knownId?: string): Promise<Upload> {
     await this.#writes.admitContent();
-    const id = randomUUID();
+    const id = knownId ?? randomUUID();
     return await this.#placements.during(id, async () => {
+      if (knownId !== undefined) await this.#store.abort({ id, state: algorithm });
       const upload = await this.#store.beginUpload(id, algorithm);
       try {
         const begun = await withinQuota(() => this.#index.begin({ ...owner, upload, limits: this.#limits }));
@@ -178,6 +181,31 @@ export class Uploads {
     await this.#placements.during(id, () => this.#placements.during(digest, take));
   }
 
+  /**
+   * Links a file of this machine as a blob without copying it; undefined where that is not possible and it has to be copied.
+   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit or DENIED for a full quota; fails with ENOENT where there is no file.
+   */
+  async adopt(
+    repository: RepositoryName,
+    digest: Digest,
+    path: string,
+    origin: Origin,
+  ): Promise<{ readonly size: number } | undefined> {
+    await this.#writes.admitContent();
+    const length = (await stat(path)).size;
+    if (length > this.#sizeLimit) throw blobTooLarge(this.#sizeLimit);
+    await this.#checkQuota(repository, 0, { length, digest });
+    return await this.#placements.during(digest, async () => {
+      const adopted = await this.#store.adopt?.(path, digest).catch((error: unknown) => {
+        throw error instanceof DigestMismatchError ? otherContent(digest, error) : error;
+      });
+      if (adopted === undefined) return undefined;
+      const link = { repository, digest, ...adopted, origin };
+      await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      return { size: adopted.size };
+    });
+  }
+
   /** Ends a session without a blob. Throws OciError BLOB_UPLOAD_UNKNOWN. */
   async cancel(owner: UploadOwner, id: string): Promise<void> {
     const { upload } = await this.find(owner, id);
@@ -186,7 +214,11 @@ export class Uploads {
   }
 
   /** Throws OciError DENIED when what is announced cannot fit. What announces nothing is judged at its end. */
-  async #checkQuota(repository: RepositoryName, size: number, chunk: Chunk): Promise<void> {
+  async #checkQuota(
+    repository: RepositoryName,
+    size: number,
+    chunk: Pick<Chunk, 'length' | 'digest'>,
+  ): Promise<void> {
     const { length, digest } = chunk;
     if (length === undefined || length === 0) return;
     const excess = await this.#quotas.findExcess({ repository, bytes: size + length, digest });
@@ -242,14 +274,7 @@ export class Uploads {
       if (error instanceof UploadSupersededError) throw superseded(error);
       if (!(error instanceof DigestMismatchError)) throw error;
       await end();
-      throw new OciError(
-        'DIGEST_INVALID',
-        'the content is not what its digest says: it was changed on the way or the digest is wrong',
-        {
-          expected: digest,
-          actual: error.actual,
-        },
-      );
+      throw otherContent(digest, error);
     }
   }
 
@@ -274,6 +299,14 @@ export class Uploads {
     this.#touched.delete(upload.id);
     await this.#store.abort(upload);
   }
+}
+
+function otherContent(expected: Digest, cause: DigestMismatchError): OciError {
+  return new OciError(
+    'DIGEST_INVALID',
+    'the content is not what its digest says: it was changed on the way or the digest is wrong',
+    { expected, actual: cause.actual },
+  );
 }
 
 function uploadUnknown(id: string): OciError {

@@ -26,6 +26,13 @@ export interface MetadataStore {
   readonly uploads: UploadIndex;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
+  instance(): Promise<string>;
+  /**
+   * Writes everything as it is at one moment to the new file `target` (snapshot.ts), durable when it resolves. Reads and
+   * writes go on meanwhile. Throws DiskFullError or MediumFailedError, of the medium of `target` too; then no file is left.
+   */
+  snapshot(target: string): Promise<void>;
   readonly care: CareStore;
   /** Statistics of the writer since the start, for metrics. */
   writerStatistics(): WriterStatistics;

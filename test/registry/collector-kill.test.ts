@@ -10,7 +10,7 @@ import { freeRun, listFiles, openCare } from '../support/care.ts';
 import { makeFolder } from '../support/cleanup.ts';
 import { keepTimes, repository } from '../support/metadata.ts';
 
-const program = fileURLToPath(new URL('../support/care-process.ts', import.meta.url));
+const program = fileURLToPath(new URL('../support/collector-process.ts', import.meta.url));
 const rounds = 12;
 
 /** What the process acknowledged until it was killed, `milliseconds` after its first acknowledgement. */

@@ -1,57 +1,75 @@
-// A process of its own that pushes, retags, deletes and collects without rest, for tests that kill it in the middle:
-//   node care-process.ts FOLDER ROUND
-// It prints a line for each image that was acknowledged and that nobody deletes: its repository, its manifest, its blobs.
-import { setImmediate as turn } from 'node:timers/promises';
-import type { Digest } from '../../src/oci/digest.ts';
-import type { RepositoryName } from '../../src/oci/name.ts';
-import { freeRun, openCare, pushBlob, pushImage } from './care.ts';
-import { alice, blobDigest, keepTimes, repository } from './metadata.ts';
+// A process of its own that backs up or imports into a data folder, for tests that kill it:
+//   node care-process.ts import DATA SOURCE     imports a distribution folder, then ends
+//   node care-process.ts backup DATA DEST       pushes images and makes one backup after the other, without end
+// It prints one word a line: `open`, the name of each backup that is whole, each tag whose push was acknowledged, `done`.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import pino from 'pino';
+import { type RunningServer, startServer } from '../../src/cli/server.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { backUp } from './backups.ts';
+import { pushImage } from './client.ts';
+import { importFolder } from './imports.ts';
 
-const [folder = '', round = '0'] = process.argv.slice(2);
-const { registry, clock, failures, damage } = await openCare({ after: () => {} }, { folder });
-const names = ['team/app', 'team/other'].map(repository);
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
+export interface CareProcess {
+  readonly child: ChildProcess;
+  /** What it printed so far. */
+  readonly lines: readonly string[];
+  /** Resolves when the data folder is open and the work begins, or with the end. */
+  readonly opened: Promise<void>;
+  readonly ended: Promise<void>;
 }
 
-/** HEAD, then skip; else a mount from the other repository; else an upload. */
-async function provide(name: RepositoryName, text: string): Promise<Digest> {
-  const digest = blobDigest(text);
-  const there = await registry.blobs.find(name, digest).catch(() => undefined);
-  if (there !== undefined) return digest;
-  const from = names.find((each) => each !== name);
-  const mayPull = async () => true;
-  if (await registry.blobs.mount({ to: name, from, digest, origin: alice, mayPull })) return digest;
-  return await pushBlob(registry, name, text);
+/** Starts the process; kill it by its `child`. */
+export function startCareProcess(task: 'import' | 'backup', data: string, other: string): CareProcess {
+  const command = [fileURLToPath(import.meta.url), task, data, other];
+  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: string[] = [];
+  let rest = '';
+  const opened = Promise.withResolvers<void>();
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    const parts = (rest + text).split('\n');
+    rest = parts.pop() ?? '';
+    lines.push(...parts);
+    if (lines.length > 0) opened.resolve();
+  });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  void ended.then(() => opened.resolve());
+  return { child, lines, opened: opened.promise, ended };
 }
 
-async function push(name: RepositoryName): Promise<void> {
-  for (let count = 0; ; count += 1) {
-    const kept = count % 3 === 0;
-    const texts = [`shared ${count % 4}`, kept ? `kept ${round} ${name} ${count}` : `gone ${count % 5}`];
-    const blobs = await Promise.all(texts.map((text) => provide(name, text)));
-    const manifest = await pushImage(registry, name, blobs, `t${count % 7}`);
-    if (kept) say(`kept ${name} ${manifest} ${blobs.join(' ')}`);
-    else await registry.manifests.remove(name, { digest: manifest }, alice);
-    // A push of each client takes less than half a lease of uptime, however they come to lie beside each other.
-    clock.advance(keepTimes.leaseSeconds / 16);
-    await turn();
-  }
+const say = (line: string): void => console.log(line);
+
+async function open(data: string): Promise<RunningServer> {
+  const flags = Object.entries({ data, 'http.port': '0' }).map(([path, text]) => ({
+    path,
+    flag: `--${path}`,
+    text,
+  }));
+  const { config } = loadConfig({ folder: data, environment: {}, flags });
+  return await startServer({ config, log: pino({ level: 'silent' }), version: 'test' });
 }
 
-async function collect(): Promise<void> {
-  for (;;) {
-    await registry.collector.collect(freeRun(), { dryRun: false, now: true, force: true });
-    await registry.sweep.removeOrphanUploads();
-    await registry.metadata.advanceClock();
-    if (failures.length + damage.length > 0) throw new Error(`${JSON.stringify(damage)} ${failures.join()}`);
-  }
+async function backUpForEver(server: RunningServer, destination: string): Promise<void> {
+  const push = async (pusher: number) => {
+    for (let number = 0; ; number += 1) {
+      const tag = `${process.pid}-${pusher}-${number}`;
+      await pushImage(server.url, 'churn/app', tag);
+      say(tag);
+    }
+  };
+  const backups = async () => {
+    for (;;) say((await backUp(server.registry, destination, { keep: 3 })).name);
+  };
+  await Promise.all([push(1), push(2), backups()]);
 }
 
-try {
-  await Promise.all([collect(), ...names.map(push)]);
-} catch (error) {
-  say(`failed ${(error as Error).stack?.replaceAll('\n', ' ')}`);
-  process.exit(1);
+if (import.meta.main) {
+  const [task, data = '', other = ''] = process.argv.slice(2);
+  const server = await open(data);
+  say('open');
+  if (task === 'backup') await backUpForEver(server, other);
+  const report = await importFolder(server.registry, other);
+  say(`done ${JSON.stringify(report)}`);
+  await server.close();
 }

@@ -4,7 +4,8 @@ import type { RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
 import type { IntegrityResult } from '../care-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
-import type { Now, RepositoryRow, SharedWrites } from './shared-writes.ts';
+import type { Now } from './now.ts';
+import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
   noteSound: 'UPDATE blob SET verified_at = ?, damaged_at = NULL WHERE location = ?',

@@ -9,6 +9,7 @@ import { makeEventReads } from './event-reads.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
+import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
 
@@ -139,6 +140,11 @@ export function makeStore(parts: StoreParts): MetadataStore {
     },
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
+    instance: () => ask(() => reads.instance()),
+    snapshot: async (target) => {
+      if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
+      await writeSnapshot(parts.careReads.path, target);
+    },
     care: makeCareStore(parts, ask),
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
