@@ -1,6 +1,7 @@
 // `berth gc`: takes back the space of what nothing references any more, while people push and pull.
 import type { Command } from 'commander';
 import type { Api } from '../client/api.ts';
+import type { CollectionReport } from '../client/care-shapes.ts';
 import { assertDone, runOperation } from '../client/operations.ts';
 import type { CommandContext } from '../context.ts';
 import { exitCodeFor, type HoldTimes, reportText } from '../output/care-reports.ts';
@@ -38,8 +39,8 @@ async function collect({ api, options, context }: Call<GcOptions>): Promise<void
   if (options.json) printJson(operation, context);
   assertDone(operation);
   context.finish(exitCodeFor(operation));
-  const { bytes } = operation.report?.freed as { bytes: number };
-  if (options.quiet) context.stdout.write(`${bytes}\n`);
+  const report = operation.report as CollectionReport | null;
+  if (options.quiet) context.stdout.write(`${report?.freed.bytes ?? 0}\n`);
   else if (!options.json) context.stdout.write(reportText(operation, context, await readHoldTimes(api)));
 }
 
