@@ -5,6 +5,7 @@ import { OciError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { BlobStore, Location, OpenBlob } from '../storage/blob-store.ts';
 import type { BlobIndex, LinkedBlob, Origin } from '../storage/metadata-store.ts';
+import { withinQuota } from './quota.ts';
 import type { WriteGate } from './writes.ts';
 
 /** The most repositories asked when a mount names no source. */
@@ -88,7 +89,10 @@ export class Blobs {
     await this.#writes.withBallast(() => this.#index.markDamaged(location));
   }
 
-  /** Links a blob of another repository. With no `from`, of any repository that `mayPull` allows. False when there is none. */
+  /**
+   * Links a blob of another repository. With no `from`, of any repository that `mayPull` allows. False when there is
+   * none. Throws OciError DENIED for a full quota.
+   */
   async mount(options: {
     to: RepositoryName;
     from: RepositoryName | undefined;
@@ -102,7 +106,8 @@ export class Blobs {
         ? await this.#index.listLinking(digest, anonymousMountCandidates)
         : [options.from];
     for (const from of sources) {
-      if ((await mayPull(from)) && (await this.#index.mount({ from, to, digest, origin }))) return true;
+      if (!(await mayPull(from))) continue;
+      if (await withinQuota(() => this.#index.mount({ from, to, digest, origin }))) return true;
     }
     return false;
   }

@@ -12,6 +12,7 @@ import type {
   StoredManifest,
 } from '../storage/metadata-store.ts';
 import type { PullCounter } from './pull-counter.ts';
+import { withinQuota } from './quota.ts';
 import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
@@ -57,7 +58,8 @@ export class Manifests {
 
   /**
    * Stores a manifest with its tags, all or nothing, when all that it references is there. `reference` is what the client
-   * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN or NAME_UNKNOWN.
+   * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN,
+   * NAME_UNKNOWN or DENIED (for a full quota).
    */
   async push(options: {
     repository: RepositoryName;
@@ -83,7 +85,9 @@ export class Manifests {
     const manifest = parseManifest(bytes, options.contentType, { digest });
     const tags = [...new Set('tag' in reference ? [reference.tag, ...options.tags] : options.tags)];
     await this.#writes.admitContent();
-    const put = await this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin });
+    const put = await withinQuota(() =>
+      this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin }),
+    );
     if (put.outcome === 'missing') throw referencesMissing(put.missing);
     if (put.outcome === 'namespace-removed') throw namespaceRemoved(repository);
     return { digest, subject: manifest.subject };

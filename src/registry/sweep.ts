@@ -1,8 +1,10 @@
-// The regular small duties: ending stale uploads, removing bytes that were queued or left over by a crash, persisting the
-// uptime clock and the pull counts. Each round is short, and a round that fails is tried again at the next.
+// The regular small duties: ending stale uploads and removing what is left of them, removing files that are due, persisting
+// the uptime clock and the pull counts. Each round is short, and a round that fails is tried again at the next.
 import type { BlobStore, Upload } from '../storage/blob-store.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
+import type { Placements } from './placements.ts';
 import type { PullCounter } from './pull-counter.ts';
+import type { Unlinks } from './unlinks.ts';
 import type { WriteGate } from './writes.ts';
 
 const batch = 100;
@@ -14,6 +16,8 @@ export interface SweepOptions {
   readonly blobs: BlobStore;
   readonly pulls: PullCounter;
   readonly writes: WriteGate;
+  readonly unlinks: Unlinks;
+  readonly placements: Placements;
   readonly idleExpirySeconds: number;
   readonly longestSeconds: number;
   readonly unixSeconds: () => number;
@@ -24,7 +28,7 @@ export interface SweepOptions {
 export class Sweep {
   readonly #options: SweepOptions;
   readonly #timers: NodeJS.Timeout[] = [];
-  #running: Promise<void> = Promise.resolve();
+  #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: SweepOptions) {
     this.#options = options;
@@ -32,11 +36,11 @@ export class Sweep {
 
   /** Begins the duties: pull counts every 10 s, the clock and the sweep every minute, orphan uploads every hour. */
   start(): void {
-    const { metadata, pulls, writes } = this.#options;
+    const { metadata, pulls, writes, unlinks } = this.#options;
     this.#every(10, 'pull counts', () => pulls.flush());
     this.#every(60, 'uptime clock', () => metadata.advanceClock());
     this.#every(60, 'stale uploads', () => this.endStaleUploads());
-    this.#every(60, 'queued unlinks', () => this.unlinkQueued());
+    this.#every(60, 'queued unlinks', () => unlinks.removeDue());
     this.#every(60, 'ballast', () => writes.refillBallast());
     this.#every(3600, 'orphan uploads', () => this.removeOrphanUploads());
   }
@@ -60,17 +64,6 @@ export class Sweep {
     }
   }
 
-  /** Removes the bytes of locations in the unlink queue that are due. A file that is gone already is fine. */
-  async unlinkQueued(): Promise<void> {
-    const { metadata, blobs, writes } = this.#options;
-    for (;;) {
-      const due = await metadata.blobs.listDueUnlinks(batch);
-      for (const location of due) await blobs.remove(location);
-      if (due.length > 0) await writes.withBallast(() => metadata.blobs.dropUnlinks(due));
-      if (due.length < batch) return;
-    }
-  }
-
   /** Removes staging files that no open session owns, left over by a crash. */
   async removeOrphanUploads(): Promise<void> {
     const before = this.#options.unixSeconds() - orphanUploadSeconds;
@@ -86,16 +79,24 @@ export class Sweep {
 
   async #abortClosed(uploads: readonly Upload[]): Promise<void> {
     if (uploads.length === 0) return;
-    const closed = new Set(await this.#options.metadata.uploads.filterClosed(uploads.map(({ id }) => id)));
-    for (const upload of uploads) if (closed.has(upload.id)) await this.#options.blobs.abort(upload);
+    const { metadata, blobs, placements } = this.#options;
+    const closed = new Set(await metadata.uploads.filterClosed(uploads.map(({ id }) => id)));
+    for (const upload of uploads) {
+      if (!closed.has(upload.id)) continue;
+      // Its row may be about to be written, or it belongs to a request that needs none.
+      await placements.alone(upload.id, async () => {
+        const [still] = await metadata.uploads.filterClosed([upload.id]);
+        if (still !== undefined) await blobs.abort(upload);
+      });
+    }
   }
 
-  #every(seconds: number, duty: string, act: () => Promise<void>): void {
+  #every(seconds: number, duty: string, act: () => Promise<unknown>): void {
     this.#timers.push(setInterval(() => this.#enqueue(duty, act), seconds * 1000).unref());
   }
 
   // One duty at a time: they share the disk with everybody's pushes.
-  #enqueue(duty: string, act: () => Promise<void>): void {
+  #enqueue(duty: string, act: () => Promise<unknown>): void {
     this.#running = this.#running.then(act).catch((error: unknown) => this.#options.onFailure(duty, error));
   }
 }

@@ -1,5 +1,6 @@
 // Upload sessions: a row that says whose it is, and a staging file whose size is the only truth about the offset.
 import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { OciError } from '../oci/errors.ts';
@@ -9,12 +10,17 @@ import {
   type BlobStore,
   BodyTooLargeError,
   DigestMismatchError,
+  type Location,
   type Upload,
   UploadOffsetError,
   UploadSupersededError,
   UploadUnknownError,
 } from '../storage/blob-store.ts';
+import { QuotaExceededError, type QuotaStore } from '../storage/care-store.ts';
+import { DiskFullError } from '../storage/faults.ts';
 import type { Origin, UploadIndex, UploadLimits } from '../storage/metadata-store.ts';
+import type { Placements } from './placements.ts';
+import { quotaDenied, withinQuota } from './quota.ts';
 import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
@@ -34,6 +40,8 @@ export interface Chunk {
   readonly range: ByteRange | undefined;
   /** Content-Length where the request has one. */
   readonly length: number | undefined;
+  /** What the whole blob will be, where the request says so already. */
+  readonly digest?: Digest | undefined;
 }
 
 /** An open session and how many bytes it has. */
@@ -48,6 +56,8 @@ export class Uploads {
   readonly #writes: WriteGate;
   readonly #limits: UploadLimits;
   readonly #sizeLimit: number;
+  readonly #quotas: QuotaStore;
+  readonly #placements: Placements;
   readonly #touched = new Map<string, number>();
 
   constructor(options: {
@@ -56,29 +66,41 @@ export class Uploads {
     writes: WriteGate;
     limits: UploadLimits;
     blobSizeLimit: number;
+    quotas: QuotaStore;
+    placements: Placements;
   }) {
     this.#index = options.index;
     this.#store = options.store;
     this.#writes = options.writes;
     this.#limits = options.limits;
     this.#sizeLimit = options.blobSizeLimit;
+    this.#quotas = options.quotas;
+    this.#placements = options.placements;
   }
 
-  /** Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, NAME_UNKNOWN. */
-  async begin(owner: UploadOwner, algorithm: DigestAlgorithm): Promise<Upload> {
+  /**
+   * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, NAME_UNKNOWN, DENIED for a
+   * full quota. With `knownId`, the one of a caller who wants to find it again after a crash; no session may be open under it,
+   * and bytes that are left of one are dropped.
+   */
+  async begin(owner: UploadOwner, algorithm: DigestAlgorithm, knownId?: string): Promise<Upload> {
     await this.#writes.admitContent();
-    const upload = await this.#store.beginUpload(randomUUID(), algorithm);
-    try {
-      const begun = await this.#index.begin({ ...owner, upload, limits: this.#limits });
-      if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
-      if (begun.outcome === 'namespace-removed') throw namespaceRemoved(owner.repository);
-      this.#noteTouch(upload.id, performance.now());
-      for (const ended of begun.ended) await this.#forget(ended);
-      return upload;
-    } catch (error) {
-      await this.#forget(upload);
-      throw error;
-    }
+    const id = knownId ?? randomUUID();
+    return await this.#placements.during(id, async () => {
+      if (knownId !== undefined) await this.#store.abort({ id, state: algorithm });
+      const upload = await this.#store.beginUpload(id, algorithm);
+      try {
+        const begun = await withinQuota(() => this.#index.begin({ ...owner, upload, limits: this.#limits }));
+        if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
+        if (begun.outcome === 'namespace-removed') throw namespaceRemoved(owner.repository);
+        this.#noteTouch(upload.id, performance.now());
+        for (const ended of begun.ended) await this.#forget(ended);
+        return upload;
+      } catch (error) {
+        await this.#forget(upload);
+        throw error;
+      }
+    });
   }
 
   /** An open session of `owner`. Throws OciError BLOB_UPLOAD_UNKNOWN. */
@@ -91,7 +113,8 @@ export class Uploads {
 
   /**
    * Appends a piece and resolves with the session as it is then. Throws OciError BLOB_UPLOAD_INVALID (416, with the offset
-   * in `detail.size`) when the piece does not begin where the session ends, SIZE_INVALID when it is not as long as it says.
+   * in `detail.size`) when the piece does not begin where the session ends, SIZE_INVALID when it is not as long as it says,
+   * DENIED when it says to be longer than a quota has room for.
    */
   async append(owner: UploadOwner, id: string, chunk: Chunk): Promise<UploadStatus> {
     await this.#writes.admitContent();
@@ -100,29 +123,33 @@ export class Uploads {
     if (range !== undefined && length !== undefined && range.end - range.start + 1 !== length)
       throw lengthDiffers(range, length);
     if (range !== undefined && range.start !== size) throw offsetDiffers(size);
+    await this.#checkQuota(owner.repository, size, chunk);
     await this.#touch(id);
     const end = await this.#append(upload, chunk);
     if (range !== undefined && end !== range.end + 1) throw lengthDiffers(range, end - range.start);
     return { upload, size: end };
   }
 
-  /** Verifies a session's content, links it as a blob and closes the session. Throws OciError DIGEST_INVALID, which ends it. */
+  /**
+   * Verifies a session's content, links it as a blob and closes the session. Throws OciError DIGEST_INVALID or DENIED (for a full
+   * quota), which end it.
+   */
   async finish(owner: UploadOwner, id: string, digest: Digest, origin: Origin): Promise<void> {
     await this.#writes.admitContent();
     const { upload } = await this.find(owner, id);
-    const committed = await this.#commit(upload, digest, async () => {
-      await this.#index.close(id);
-      await this.#forget(upload);
+    await this.#placements.during(digest, async () => {
+      const committed = await this.#commit(upload, digest, async () => {
+        await this.#index.close(id);
+        await this.#forget(upload);
+      });
+      this.#touched.delete(id);
+      const { repository } = owner;
+      const end = () => this.#index.close(id);
+      const finished = await this.#place(committed.location, end, () =>
+        this.#index.finish({ repository, upload, digest, ...committed, origin }),
+      );
+      if (!finished) throw uploadUnknown(id);
     });
-    this.#touched.delete(id);
-    const finished = await this.#index.finish({
-      repository: owner.repository,
-      upload,
-      digest,
-      ...committed,
-      origin,
-    });
-    if (!finished) throw uploadUnknown(id);
   }
 
   /** Takes a whole blob in one request, without a session. Throws like begin, append and finish. */
@@ -134,17 +161,49 @@ export class Uploads {
     origin: Origin,
   ): Promise<void> {
     await this.#writes.admitContent();
-    const upload = await this.#store.beginUpload(randomUUID(), algorithm);
-    const abort = () => this.#store.abort(upload);
-    try {
-      await this.#append(upload, chunk);
-    } catch (error) {
-      await abort();
-      throw error;
-    }
-    const committed = await this.#commit(upload, digest, abort);
-    const linked = await this.#index.link({ repository, digest, ...committed, origin });
-    if (!linked) throw namespaceRemoved(repository);
+    await this.#checkQuota(repository, 0, { ...chunk, digest });
+    const id = randomUUID();
+    const take = async () => {
+      const upload = await this.#store.beginUpload(id, algorithm);
+      const abort = () => this.#store.abort(upload);
+      try {
+        await this.#append(upload, chunk);
+      } catch (error) {
+        await abort();
+        throw error;
+      }
+      const committed = await this.#commit(upload, digest, abort);
+      const linked = await this.#place(committed.location, undefined, () =>
+        this.#index.link({ repository, digest, ...committed, origin }),
+      );
+      if (!linked) throw namespaceRemoved(repository);
+    };
+    await this.#placements.during(id, () => this.#placements.during(digest, take));
+  }
+
+  /**
+   * Links a file of this machine as a blob without copying it; undefined where that is not possible and it has to be copied.
+   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit or DENIED for a full quota; fails with ENOENT where there is no file.
+   */
+  async adopt(
+    repository: RepositoryName,
+    digest: Digest,
+    path: string,
+    origin: Origin,
+  ): Promise<{ readonly size: number } | undefined> {
+    await this.#writes.admitContent();
+    const length = (await stat(path)).size;
+    if (length > this.#sizeLimit) throw blobTooLarge(this.#sizeLimit);
+    await this.#checkQuota(repository, 0, { length, digest });
+    return await this.#placements.during(digest, async () => {
+      const adopted = await this.#store.adopt?.(path, digest).catch((error: unknown) => {
+        throw error instanceof DigestMismatchError ? otherContent(digest, error) : error;
+      });
+      if (adopted === undefined) return undefined;
+      const link = { repository, digest, ...adopted, origin };
+      await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      return { size: adopted.size };
+    });
   }
 
   /** Ends a session without a blob. Throws OciError BLOB_UPLOAD_UNKNOWN. */
@@ -152,6 +211,35 @@ export class Uploads {
     const { upload } = await this.find(owner, id);
     if (!(await this.#writes.withBallast(() => this.#index.close(id)))) throw uploadUnknown(id);
     await this.#forget(upload);
+  }
+
+  /** Throws OciError DENIED when what is announced cannot fit. What announces nothing is judged at its end. */
+  async #checkQuota(
+    repository: RepositoryName,
+    size: number,
+    chunk: Pick<Chunk, 'length' | 'digest'>,
+  ): Promise<void> {
+    const { length, digest } = chunk;
+    if (length === undefined || length === 0) return;
+    const excess = await this.#quotas.findExcess({ repository, bytes: size + length, digest });
+    if (excess !== undefined) throw quotaDenied(excess);
+  }
+
+  /** Gives the file at `location` its row. When there is no room for that, no row will ever name it: it goes at once. */
+  async #place<Result>(
+    location: Location,
+    end: (() => Promise<unknown>) | undefined,
+    change: () => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await change();
+    } catch (error) {
+      const denied = error instanceof QuotaExceededError;
+      if (denied || error instanceof DiskFullError) await this.#store.remove(location);
+      if (!denied) throw error;
+      await end?.();
+      throw quotaDenied(error.excess, error);
+    }
   }
 
   async #append(upload: Upload, chunk: Chunk): Promise<number> {
@@ -186,14 +274,7 @@ export class Uploads {
       if (error instanceof UploadSupersededError) throw superseded(error);
       if (!(error instanceof DigestMismatchError)) throw error;
       await end();
-      throw new OciError(
-        'DIGEST_INVALID',
-        'the content is not what its digest says: it was changed on the way or the digest is wrong',
-        {
-          expected: digest,
-          actual: error.actual,
-        },
-      );
+      throw otherContent(digest, error);
     }
   }
 
@@ -218,6 +299,14 @@ export class Uploads {
     this.#touched.delete(upload.id);
     await this.#store.abort(upload);
   }
+}
+
+function otherContent(expected: Digest, cause: DigestMismatchError): OciError {
+  return new OciError(
+    'DIGEST_INVALID',
+    'the content is not what its digest says: it was changed on the way or the digest is wrong',
+    { expected, actual: cause.actual },
+  );
 }
 
 function uploadUnknown(id: string): OciError {

@@ -13,9 +13,10 @@ export interface Upload {
   readonly state: string;
 }
 
-/** What a location holds. `modifiedAt` is in Unix seconds. */
+/** What a location holds. `digest` is what it was committed as, `modifiedAt` is in Unix seconds. */
 export interface StoredBlob {
   readonly location: Location;
+  readonly digest: Digest;
   readonly size: number;
   readonly modifiedAt: number;
 }
@@ -81,6 +82,21 @@ export interface BlobStore {
    * could not be made durable is not tried again.
    */
   commit(upload: Upload, expected: Digest): Promise<{ readonly location: Location; readonly size: number }>;
+  /**
+   * Takes a file of this machine over as a blob without copying it: the same bytes under a second name. Verifies it against
+   * `expected` and makes it durable like commit; the file itself is neither written nor moved. undefined where the medium
+   * cannot do that (another file system, rights, a symbolic link): copy it then. Throws DigestMismatchError, and fails with
+   * ENOENT where there is no file. A driver without files lacks this method.
+   */
+  adopt?(
+    path: string,
+    expected: Digest,
+  ): Promise<{ readonly location: Location; readonly size: number } | undefined>;
+  /**
+   * Gives a blob the second name `path`, which must not exist yet, without copying it. Not durable until its folder is synced.
+   * 'unsupported' where the medium cannot do that. A driver without files lacks this method.
+   */
+  linkTo?(location: Location, path: string): Promise<'linked' | 'missing' | 'unsupported'>;
   /** Forgets an upload and its bytes; nothing there is fine. */
   abort(upload: Upload): Promise<void>;
   /** Every upload that has bytes here, also those without a row, for the sweep. */

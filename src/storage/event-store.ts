@@ -39,6 +39,8 @@ export const auditActions = [
   'key.rotate',
   'read-only.set',
   'sign-in',
+  'quota.set',
+  'quota.warn',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 

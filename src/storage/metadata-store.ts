@@ -6,6 +6,7 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
 import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
+import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
@@ -25,6 +26,14 @@ export interface MetadataStore {
   readonly uploads: UploadIndex;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
+  instance(): Promise<string>;
+  /**
+   * Writes everything as it is at one moment to the new file `target` (snapshot.ts), durable when it resolves. Reads and
+   * writes go on meanwhile. Throws DiskFullError or MediumFailedError, of the medium of `target` too; then no file is left.
+   */
+  snapshot(target: string): Promise<void>;
+  readonly care: CareStore;
   /** Statistics of the writer since the start, for metrics. */
   writerStatistics(): WriterStatistics;
   /** Persists the uptime clock. Call it every minute; close() does it too. */
@@ -217,8 +226,8 @@ export interface BlobIndex {
   listLinking(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
   /** Ends the link; the bytes are the collector's business. */
   unlink(repository: RepositoryName, digest: Digest, origin: Origin): Promise<UnlinkBlobOutcome>;
-  /** From now on the blob is unknown everywhere until its content is pushed again. Nothing when the location has changed. */
-  markDamaged(location: Location): Promise<void>;
+  /** From now on the blob is unknown everywhere until its content is pushed again. False when the location has changed. */
+  markDamaged(location: Location): Promise<boolean>;
   /** Locations whose bytes may go now, oldest first. */
   listDueUnlinks(limit: number): Promise<readonly Location[]>;
   /** Drops them from the queue, after their bytes are gone. */

@@ -2,6 +2,9 @@
 import type { TestContext } from 'node:test';
 import type { MetadataStore } from '../../src/storage/metadata-store.ts';
 import type { ManualClock } from '../support/metadata.ts';
+import { describeCollectorStore } from './care-store-collector.ts';
+import { describeQuotaStore } from './care-store-quotas.ts';
+import { describeScrubStore } from './care-store-scrub.ts';
 import { describeBlobIndex } from './metadata-store-blobs.ts';
 import { describeEventStore } from './metadata-store-events.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
@@ -23,4 +26,7 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeBlobIndex(name, open);
   describeUploadIndex(name, open);
   describeEventStore(name, open);
+  describeCollectorStore(name, open);
+  describeQuotaStore(name, open);
+  describeScrubStore(name, open);
 }

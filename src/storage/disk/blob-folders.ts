@@ -3,8 +3,8 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Digest, digestAlgorithms } from '../../oci/digest.ts';
 import type { Location } from '../blob-store.ts';
-import { closeQuietly, isMissing, open, rename, statIfThere } from './files.ts';
-import { folderOf, type Layout, newLocation } from './layout.ts';
+import { closeQuietly, isMissing, open, rename, statIfThere, unlinkIfThere } from './files.ts';
+import { adoptionPrefix, folderOf, type Layout, newLocation } from './layout.ts';
 import type { Medium } from './medium.ts';
 
 export class BlobFolders {
@@ -25,6 +25,9 @@ export class BlobFolders {
   static async prepare(layout: Layout, medium: Medium): Promise<BlobFolders> {
     const folders = new BlobFolders(layout, medium);
     await folders.#makePath(layout.uploads);
+    for (const name of await readdir(layout.uploads)) {
+      if (name.startsWith(adoptionPrefix)) await medium.write(unlinkIfThere(join(layout.uploads, name)));
+    }
     for (const algorithm of digestAlgorithms) {
       const path = join(layout.blobs, algorithm);
       await folders.#makePath(path);

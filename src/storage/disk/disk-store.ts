@@ -20,6 +20,7 @@ import { closeQuietly, openIfThere, readAt, statfs, statIfThere, unlinkIfThere }
 import { Layout } from './layout.ts';
 import { listBlobs, listUploads } from './listing.ts';
 import { Medium } from './medium.ts';
+import { adoptFile, linkBlobTo } from './second-names.ts';
 import { UploadSessions } from './upload-sessions.ts';
 
 export interface DiskStoreOptions {
@@ -44,6 +45,7 @@ export async function openDiskStore(options: DiskStoreOptions): Promise<BlobStor
 class DiskStore implements BlobStore {
   readonly #layout: Layout;
   readonly #medium: Medium;
+  readonly #folders: BlobFolders;
   readonly #pool: BufferPool = createBufferPool(readBudget);
   readonly #sessions: UploadSessions;
   readonly #openBlobs = new Set<OpenBlob>();
@@ -53,6 +55,7 @@ class DiskStore implements BlobStore {
   constructor(layout: Layout, medium: Medium, folders: BlobFolders) {
     this.#layout = layout;
     this.#medium = medium;
+    this.#folders = folders;
     // The more arrive at once, the less each gathers: memory stays the same for ten uploads and for a thousand.
     const gatherBytes = () =>
       Math.max(
@@ -145,6 +148,25 @@ class DiskStore implements BlobStore {
   ): Promise<{ readonly location: Location; readonly size: number }> {
     this.#checkWritable();
     return await this.#sessions.use(upload, (session) => session.commit(expected));
+  }
+
+  async adopt(
+    path: string,
+    expected: Digest,
+  ): Promise<{ readonly location: Location; readonly size: number } | undefined> {
+    this.#checkWritable();
+    const around = {
+      layout: this.#layout,
+      medium: this.#medium,
+      folders: this.#folders,
+      pool: this.#pool,
+    };
+    return await adoptFile(around, path, expected);
+  }
+
+  async linkTo(location: Location, path: string): Promise<'linked' | 'missing' | 'unsupported'> {
+    this.#checkOpen();
+    return await linkBlobTo(this.#layout, location, path);
   }
 
   async abort(upload: Upload): Promise<void> {

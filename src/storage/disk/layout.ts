@@ -1,7 +1,9 @@
 // Where things are below the store's folder:
 //   blobs/<algorithm>/<2 hex>/<hex>.<ulid>   a blob; its location is the part after `blobs/`
 //   uploads/<id>                             the bytes of an upload so far
+//   uploads/.adopt-<uuid>                    a second name of a file that is being taken over
 // Ids and locations come from rows, yet nothing that could leave the folder ever becomes a path.
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { monotonicFactory } from 'ulid';
 import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts';
@@ -11,6 +13,9 @@ const nextUlid = monotonicFactory();
 const uploadIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
 const locationPattern =
   /^(?:sha256\/([a-f0-9]{2})\/([a-f0-9]{64})|sha512\/([a-f0-9]{2})\/([a-f0-9]{128}))\.[0-9A-HJKMNP-TV-Z]{26}$/;
+
+/** What the names of files begin with that are being taken over; those that a killed process left are removed at the start. */
+export const adoptionPrefix = '.adopt-';
 
 export class Layout {
   readonly blobs: string;
@@ -25,6 +30,11 @@ export class Layout {
   blobPath(location: Location): string {
     if (!isLocation(location)) throw new TypeError(`not a location of the disk store: ${shown(location)}`);
     return `${this.blobs}/${location}`;
+  }
+
+  /** A name for a file on its way to become a blob. It is no upload id, so that no sweep takes it for one. */
+  newAdoptionPath(): string {
+    return `${this.uploads}/${adoptionPrefix}${randomUUID()}`;
   }
 
   /** The staging file of an upload. Throws TypeError for an id that could be anything but a plain file name. */
@@ -51,6 +61,12 @@ export function isLocation(text: string): text is Location {
 /** A location for content with this digest that was never used before and never will be again. */
 export function newLocation(digest: Digest): Location {
   return `${folderOf(digest)}/${hexOf(digest)}.${nextUlid()}` as Location;
+}
+
+/** The digest that a location was made for. */
+export function digestIn(location: Location): Digest {
+  const [algorithm, , name = ''] = location.split('/');
+  return `${algorithm}:${name.slice(0, name.indexOf('.'))}` as Digest;
 }
 
 /** The folder, below `blobs`, of everything with this digest. */

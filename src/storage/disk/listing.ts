@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { digestAlgorithms } from '../../oci/digest.ts';
 import type { StoredBlob, Upload } from '../blob-store.ts';
 import { isMissing, statIfThere } from './files.ts';
-import { isLocation, isUploadId, type Layout } from './layout.ts';
+import { digestIn, isLocation, isUploadId, type Layout } from './layout.ts';
 
 /** See BlobStore.list. */
 export async function* listBlobs(layout: Layout): AsyncIterable<StoredBlob> {
@@ -15,7 +15,8 @@ export async function* listBlobs(layout: Layout): AsyncIterable<StoredBlob> {
         const location = `${algorithm}/${folder}/${name}`;
         if (!isLocation(location)) continue;
         const stats = await statIfThere(layout.blobPath(location));
-        if (stats?.isFile()) yield { location, size: stats.size, modifiedAt: stats.mtimeMs / 1000 };
+        if (!stats?.isFile()) continue;
+        yield { location, digest: digestIn(location), size: stats.size, modifiedAt: stats.mtimeMs / 1000 };
       }
     }
   }

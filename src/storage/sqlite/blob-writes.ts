@@ -132,8 +132,8 @@ export class BlobWrites {
     return { outcome: 'removed' };
   }
 
-  markDamaged(now: Now, location: Location): void {
-    this.#statements.markDamaged.run(now.at, location);
+  markDamaged(now: Now, location: Location): boolean {
+    return this.#statements.markDamaged.run(now.at, location).changes > 0;
   }
 
   dropUnlinks(_now: Now, locations: readonly Location[]): void {
@@ -217,6 +217,7 @@ export class BlobWrites {
   #keepOneCopy(now: Now, input: Omit<FinishUpload, 'upload'>): { id: number; size: number } {
     const blob = this.#shared.findBlob(input.digest);
     if (blob === undefined) {
+      this.#shared.quotas.admitStored(now, input.size);
       const added = this.#statements.addBlob.run(input.digest, input.location, input.size, now.at);
       return { id: Number(added.lastInsertRowid), size: input.size };
     }

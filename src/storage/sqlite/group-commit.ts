@@ -1,8 +1,10 @@
 // Group commit: the intentions that wait are committed together, each in a savepoint, so that they share one fsync and one
 // that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
+import { QuotaExceededError, type QuotaExcess } from '../care-store.ts';
 import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
 import { makeAccessIntentions } from './access-intentions.ts';
 import { BlobWrites, Refusal } from './blob-writes.ts';
+import { makeCareIntentions } from './care-intentions.ts';
 import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
@@ -25,6 +27,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const blobs = new BlobWrites(db, shared);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
+    ...makeCareIntentions(db, shared),
     putManifest: manifests.putManifest.bind(manifests),
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),
@@ -65,6 +68,8 @@ export interface Failure {
   readonly message: string;
   readonly code: string | undefined;
   readonly stack: string | undefined;
+  /** Of a QuotaExceededError. */
+  readonly excess?: QuotaExcess;
 }
 
 export type CallResult = { readonly value: unknown } | { readonly failure: Failure };
@@ -79,7 +84,8 @@ export interface GroupResult {
 
 export function toFailure(error: unknown): Failure {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  return { message, stack, code: codeOf(error) };
+  const excess = error instanceof QuotaExceededError ? { excess: error.excess } : {};
+  return { message, stack, code: codeOf(error), ...excess };
 }
 
 /** Runs `calls` in one transaction, in order. Throws nothing: what fails is in the results, in order of the calls. */

@@ -116,7 +116,8 @@ function checkStructure(db: Connection): void {
   throw Object.assign(new Error(String(findings[0])), { code: 'SQLITE_CORRUPT' });
 }
 
-function readInstanceId(db: Connection): string {
+/** What the database calls itself. */
+export function readInstanceId(db: Connection): string {
   return String(db.prepare("SELECT value FROM instance WHERE key = 'id'").pluck().get());
 }
 
@@ -195,7 +196,8 @@ function backUp(options: PrepareOptions, path: string): void {
   }
 }
 
-function writeDurably(folder: string, file: string, content: string): void {
+/** Writes a small file of the folder so that it is there whole or not at all, also after a power cut. */
+export function writeDurably(folder: string, file: string, content: string): void {
   const path = join(folder, file);
   writeFileSync(path + partialSuffix, content, { mode: 0o600 });
   syncPath(path + partialSuffix);

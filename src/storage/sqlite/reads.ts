@@ -41,6 +41,7 @@ export const sql = {
     WHERE name > ? AND state = 'live' AND manifests > 0 AND (instr(name, ?) > 0 OR instr(lower(description), ?) > 0)
     ORDER BY name LIMIT ?`,
   catalogSize: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
+  instance: `SELECT value FROM instance WHERE key = 'id'`,
   total: 'SELECT items, bytes FROM total WHERE kind = ?',
   liveRepository: `SELECT id FROM repository WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
   tags: 'SELECT name FROM tag WHERE repository_id = ? AND name > ? ORDER BY name LIMIT ?',
@@ -60,6 +61,7 @@ export const sql = {
 const longestReferrersBytes = 4 * 1024 * 1024;
 
 const plucked = [
+  'instance',
   'catalogSize',
   'liveRepository',
   'tags',
@@ -175,6 +177,8 @@ function makeRepositoryReads(statements: Statements) {
       const rows = statements.search.all(after, term, term, limit + 1) as RepositoryRow[];
       return toPage(rows.map(toRepository), limit);
     },
+
+    instance: () => String(statements.instance.get()),
 
     totals(): RepositoryTotals {
       const [blobs, blobBytes] = total('blob');

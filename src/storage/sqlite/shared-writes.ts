@@ -7,6 +7,7 @@ import type { Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { QuotaWrites } from './quota-writes.ts';
 
 export const sql = {
   repositoryByName: `SELECT id, namespace_id FROM repository WHERE name = ? AND state <> 'deleted'`,
@@ -56,10 +57,12 @@ export class SharedWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #keep: KeepTimes;
   readonly events: EventWrites;
+  readonly quotas: QuotaWrites;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
     this.events = new EventWrites(db);
+    this.quotas = new QuotaWrites(db);
     this.#statements = prepareAll(db, sql);
     for (const key of ['repositoryByName', 'namespaceByName', 'blobByDigest', 'linkedBlob'] as const)
       this.#statements[key].raw();
@@ -75,7 +78,7 @@ export class SharedWrites {
 
   /**
    * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none; undefined where
-   * its namespace was removed.
+   * its namespace was removed. Throws QuotaExceededError where one more does not fit.
    */
   ensureRepository(now: Now, name: RepositoryName): RepositoryRow | undefined {
     const found = this.findRepository(name);
@@ -89,6 +92,7 @@ export class SharedWrites {
       null,
     ];
     if (removedAt !== null) return undefined;
+    this.quotas.admitRepository(now, namespaceId, name);
     const visibility = itsDefault ?? this.#statements.defaultVisibility.get() ?? 'private';
     const added = this.#statements.addRepository.run(namespaceId, name, visibility, now.at);
     return { id: Number(added.lastInsertRowid), namespaceId };
@@ -110,7 +114,10 @@ export class SharedWrites {
     return row && { id: row[0], location: row[1], size: row[2], damaged: row[3] !== null };
   }
 
-  /** Links a blob with a full lease, or gives the link that is there one. True when the link is new. */
+  /**
+   * Links a blob with a full lease, or gives the link that is there one. True when the link is new. Throws QuotaExceededError
+   * where the blob is new to the namespace and does not fit.
+   */
   linkBlob(
     now: Now,
     repository: RepositoryRow,
@@ -122,7 +129,10 @@ export class SharedWrites {
       return false;
     }
     const links = this.#statements.countInNamespace.get(repository.namespaceId, blob.id) as number;
-    if (links === 1) this.#statements.addUsedBytes.run(blob.size, repository.namespaceId);
+    if (links === 1) {
+      this.quotas.admitBytes(now, repository.namespaceId, blob.size);
+      this.#statements.addUsedBytes.run(blob.size, repository.namespaceId);
+    }
     this.#settleBlob(repository, blob.digest, blob.id);
     return true;
   }
@@ -133,6 +143,11 @@ export class SharedWrites {
     if (this.#statements.uncountInNamespace.run(repository.namespaceId, blob.id).changes > 0) return;
     this.#statements.dropFromNamespace.run(repository.namespaceId, blob.id);
     this.#statements.addUsedBytes.run(-blob.size, repository.namespaceId);
+  }
+
+  /** The tick until which a promise that is made now holds. */
+  fullLease(now: Now): number {
+    return now.ticks + this.#keep.leaseSeconds;
   }
 
   /** Full lease for a link; one that is referenced needs none. False when there is no link. */

@@ -9,7 +9,11 @@ import type { WriterThread } from './writer-thread.ts';
 /** `read` as a promise, with the faults of the medium told apart. */
 export type Ask = <Result>(read: () => Result) => Promise<Result>;
 
-export function makeAccountStore(reader: Connection, writer: WriterThread, ask: Ask): AccountStore {
+export function makeAccountStore(
+  reader: Connection,
+  writer: Pick<WriterThread, 'run'>,
+  ask: Ask,
+): AccountStore {
   const policy = makePolicyReads(reader);
   const accounts = makeAccountReads(reader);
   const credentials = makeCredentialReads(reader);
@@ -21,7 +25,7 @@ export function makeAccountStore(reader: Connection, writer: WriterThread, ask: 
 
 function makeWhoStores(
   reads: AccountReads,
-  writer: WriterThread,
+  writer: Pick<WriterThread, 'run'>,
   ask: Ask,
 ): Pick<AccountStore, 'users' | 'organizations' | 'robots' | 'namespaces'> {
   return {
@@ -75,7 +79,7 @@ function makeWhoStores(
 function makeWhatStores(
   policy: PolicyReads,
   reads: CredentialReads,
-  writer: WriterThread,
+  writer: Pick<WriterThread, 'run'>,
   ask: Ask,
 ): Pick<AccountStore, 'policy' | 'grants' | 'credentials' | 'keys'> {
   return {

@@ -3,11 +3,13 @@ import { mkdirSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { EventStore, ManifestStore, MetadataStore } from '../metadata-store.ts';
+import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { type Connection, openReader, tellsDamage } from './connection.ts';
 import { makeEventReads } from './event-reads.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
+import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
 
@@ -60,21 +62,33 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     uptime.since = clock.monotonicSeconds();
     const reader = openReader(path);
     opened = true;
-    return makeStore({ writer, reader, reads: makeReads(reader), ticks });
+    return makeStore({
+      writer,
+      reader,
+      reads: makeReads(reader),
+      careReads: makeCareReads(reader),
+      ticks,
+      unixSeconds: clock.unixSeconds,
+      closeReader: () => reader.close(),
+    });
   } catch (error) {
     await writer.close().catch(() => undefined);
     throw asFault(error);
   }
 }
 
-interface Parts {
-  readonly writer: WriterThread;
+export interface StoreParts {
+  readonly writer: Pick<WriterThread, 'run' | 'statistics' | 'ended' | 'close'>;
   readonly reader: Connection;
   readonly reads: Reads;
+  readonly careReads: CareReads;
   readonly ticks: () => number;
+  readonly unixSeconds: () => number;
+  readonly closeReader: () => unknown;
 }
 
-function makeStore(parts: Parts): MetadataStore {
+/** The contract over what was opened; `writer` may be anything that runs intentions. */
+export function makeStore(parts: StoreParts): MetadataStore {
   const { writer, reader, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
@@ -126,6 +140,12 @@ function makeStore(parts: Parts): MetadataStore {
     },
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
+    instance: () => ask(() => reads.instance()),
+    snapshot: async (target) => {
+      if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
+      await writeSnapshot(parts.careReads.path, target);
+    },
+    care: makeCareStore(parts, ask),
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
     close() {
@@ -135,7 +155,7 @@ function makeStore(parts: Parts): MetadataStore {
   };
 }
 
-function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
+function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
   return {
     find: (repository, reference) => ask(() => reads.findManifest(repository, reference)),
     stat: (repository, reference) => ask(() => reads.statManifest(repository, reference)),
@@ -151,7 +171,7 @@ function makeManifestStore({ writer, reads }: Parts, ask: Ask): ManifestStore {
   };
 }
 
-function makeEventStore({ writer, reader }: Parts, ask: Ask): EventStore {
+function makeEventStore({ writer, reader }: StoreParts, ask: Ask): EventStore {
   const reads = makeEventReads(reader);
   return {
     read: (page) => ask(() => reads.readEvents(page)),
@@ -163,17 +183,17 @@ function makeEventStore({ writer, reader }: Parts, ask: Ask): EventStore {
   };
 }
 
-async function closeStore({ writer, reader }: Parts): Promise<void> {
+async function closeStore({ writer, closeReader }: StoreParts): Promise<void> {
   if (writer.ended) {
     // After a failed fsync nothing may be copied out of the log: the last connection to close would do that, unless it
     // cannot write. So the reader goes last.
     await writer.close();
-    reader.close();
+    closeReader();
     return;
   }
   const clock = writer.run('advanceClock', undefined).catch(() => undefined);
   const closed = writer.close();
-  reader.close();
+  closeReader();
   await clock;
   await closed;
 }

@@ -1,6 +1,7 @@
 // The main thread's side of the writer: a queue of intentions, handed over in groups of what waits while the group before
 // is being committed.
 import { Worker } from 'node:worker_threads';
+import { QuotaExceededError } from '../care-store.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { WriterStatistics } from '../metadata-store.ts';
 import { tellsDamage } from './connection.ts';
@@ -198,8 +199,10 @@ function takeGroup(queue: Waiting[]): readonly Waiting[] {
   return queue.splice(0, length);
 }
 
-function toError(failure: Failure | undefined): Error {
+/** A failure of the writer as the error that callers are promised. */
+export function toError(failure: Failure | undefined): Error {
   if (failure === undefined) return new StoreUnavailableError('the writer gave no answer');
+  if (failure.excess !== undefined) return new QuotaExceededError(failure.excess);
   const error = Object.assign(new Error(failure.message), { code: failure.code });
   if (failure.stack !== undefined) error.stack = failure.stack;
   if (tellsDamage(error)) return new DamagedDatabaseError(failure.message, { cause: error });

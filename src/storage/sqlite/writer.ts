@@ -34,6 +34,8 @@ export type WriterReply =
 const checkpointPages = 2000;
 /** From here on a checkpoint waits for readers, so that the log starts over: it must not grow without bound. */
 const insistPages = 20_000;
+/** It waits so long. A snapshot reads for longer: then it is tried again when the log has grown as much once more. */
+const insistMilliseconds = 250;
 
 if (parentPort !== null) {
   const port = parentPort;
@@ -47,6 +49,7 @@ if (parentPort !== null) {
 
 function makeWriter(reply: (reply: WriterReply) => void) {
   let db: Connection | undefined;
+  const log = { insistAt: insistPages };
   let commitGroup: ReturnType<typeof makeGroupCommit> | undefined;
 
   const open = (path: string, keep: KeepTimes): void => {
@@ -66,7 +69,7 @@ function makeWriter(reply: (reply: WriterReply) => void) {
         const result = commitGroup(request.now, request.calls);
         reply({ kind: 'committed', ...result });
         if (result.fatal === undefined) {
-          const failure = checkpoint(db);
+          const failure = checkpoint(db, log);
           if (failure !== undefined) reply({ kind: 'fatal', failure });
         }
       } else {
@@ -81,20 +84,35 @@ function makeWriter(reply: (reply: WriterReply) => void) {
 }
 
 /** Copies a long log into the database. A full disk is no failure here: the log keeps what it could not copy. */
-function checkpoint(db: Connection): Failure | undefined {
+function checkpoint(db: Connection, log: { insistAt: number }): Failure | undefined {
   try {
-    const pages = loggedPages(db, 'NOOP');
-    if (pages >= insistPages) loggedPages(db, 'RESTART');
-    else if (pages >= checkpointPages) loggedPages(db, 'PASSIVE');
+    const { pages } = runCheckpoint(db, 'NOOP');
+    if (pages < insistPages) log.insistAt = insistPages;
+    if (pages >= log.insistAt) log.insistAt = insistOnCheckpoint(db) ? insistPages : pages + insistPages;
+    else if (pages >= checkpointPages) runCheckpoint(db, 'PASSIVE');
     return undefined;
   } catch (error) {
     return isFatal(error) ? toFailure(error) : undefined;
   }
 }
 
-function loggedPages(db: Connection, mode: 'NOOP' | 'PASSIVE' | 'RESTART'): number {
-  const rows = db.pragma(`wal_checkpoint(${mode})`) as readonly { readonly log: number }[];
-  return rows[0]?.log ?? 0;
+/** Waits a little for readers; false when one of them outlasts that. */
+function insistOnCheckpoint(db: Connection): boolean {
+  const patience = db.pragma('busy_timeout', { simple: true });
+  db.pragma(`busy_timeout = ${insistMilliseconds}`);
+  try {
+    return !runCheckpoint(db, 'RESTART').busy;
+  } finally {
+    db.pragma(`busy_timeout = ${patience}`);
+  }
+}
+
+function runCheckpoint(
+  db: Connection,
+  mode: 'NOOP' | 'PASSIVE' | 'RESTART',
+): { readonly pages: number; readonly busy: boolean } {
+  const [row] = db.pragma(`wal_checkpoint(${mode})`) as readonly { log: number; busy: number }[];
+  return { pages: row?.log ?? 0, busy: row?.busy === 1 };
 }
 
 function truncateLog(db: Connection): void {

@@ -1,0 +1,241 @@
+// Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
+// push and pull meanwhile; every step is a short transaction that checks again what it rests on.
+import type { BlobStore, StoredBlob } from '../storage/blob-store.ts';
+import type { BlobCount, CollectorStore, OperationReport, SurveyCursor } from '../storage/care-store.ts';
+import type { Clock } from '../storage/clock.ts';
+import type { MetadataStore } from '../storage/metadata-store.ts';
+import type { OperationRun } from './operations.ts';
+import type { Placements } from './placements.ts';
+import type { Unlinks } from './unlinks.ts';
+import type { WriteGate } from './writes.ts';
+
+/** Rows that one transaction changes at most. */
+const batch = 100;
+/** A file that no row names is removed when it is older than this, by its own time. */
+const orphanSeconds = 24 * 3600;
+/** The walk through all files is made at most so often, unless a run is asked to give everything up. */
+const walkEverySeconds = 24 * 3600;
+/** Below these, no share of a registry is too much. */
+const smallBytes = 1024 ** 3;
+const smallBlobs = 1000;
+
+export interface CollectionRequest {
+  /** Looks and changes nothing. */
+  readonly dryRun: boolean;
+  /** Gives up deleted manifests that could still be restored. Leases hold all the same. */
+  readonly now: boolean;
+  /** Goes on however much would go. */
+  readonly force: boolean;
+}
+
+export interface CollectionReport extends OperationReport {
+  readonly dryRun: boolean;
+  /** In a dry run and in one that stopped: what would come free. */
+  readonly freed: BlobCount & { readonly manifests: number };
+  /** What no manifest references and stays nevertheless. */
+  readonly held: readonly (BlobCount & { readonly reason: 'undelete' | 'lease' })[];
+  /** Files removed, and files in the queue whose delay is not over. */
+  readonly files: { readonly removed: number; readonly waiting: number };
+  /** Files that no row named, left by a crash. */
+  readonly orphans: BlobCount;
+  readonly expired: { readonly links: number; readonly aliases: number; readonly history: number };
+  /** Why nothing was taken back. */
+  readonly stopped?: 'too much' | 'database damaged' | 'backup running';
+  readonly seconds: number;
+}
+
+export interface CollectorOptions {
+  readonly metadata: MetadataStore;
+  readonly blobs: BlobStore;
+  readonly writes: WriteGate;
+  readonly unlinks: Unlinks;
+  readonly placements: Placements;
+  /** collector.stopAbove, as a share. */
+  readonly stopAbove: number;
+  /** repositories.historyKept. */
+  readonly historyKeptSeconds: number;
+  readonly clock: Clock;
+}
+
+interface Survey {
+  readonly going: BlobCount;
+  readonly undelete: BlobCount;
+  readonly lease: BlobCount;
+}
+
+interface Freed {
+  manifests: number;
+  blobs: number;
+  bytes: number;
+  links: number;
+}
+
+const none: BlobCount = { blobs: 0, bytes: 0 };
+
+export class Collector {
+  readonly #options: CollectorOptions;
+  readonly #store: CollectorStore;
+  #walkedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+    this.#store = options.metadata.care.collector;
+  }
+
+  /**
+   * One collection, as the work of an operation. What it takes back stays taken back when it is cancelled. Throws OciError
+   * UNAVAILABLE while the registry takes no changes.
+   */
+  async collect(run: OperationRun, request: CollectionRequest): Promise<CollectionReport> {
+    const started = performance.now();
+    if (!request.dryRun) this.#options.writes.admitChange();
+    const survey = await this.#survey(run, request.now);
+    const manifests = await this.#store.countTrash({ everything: request.now });
+    const stopped = await this.#reasonToStop(survey.going, request);
+    const total = survey.going.blobs + manifests;
+    const freed = { manifests: 0, blobs: 0, bytes: 0, links: 0 };
+    let removed = 0;
+    let orphans = none;
+    const expired = { aliases: 0, history: 0 };
+    if (!request.dryRun) {
+      // First what needs no room in the database: on a full disk it makes some.
+      removed += await this.#options.unlinks.removeDue(() => run.step());
+      if (stopped === undefined) {
+        await this.#takeBack(run, request, freed, total);
+        expired.aliases = await this.#repeat(run, () => this.#store.expireAliases(batch));
+        expired.history = await this.#expireHistory(run);
+      }
+      if (stopped !== 'database damaged') orphans = await this.#removeOrphans(run, request);
+      removed += await this.#options.unlinks.removeDue(() => run.step());
+    }
+    const foreseen = request.dryRun || stopped !== undefined;
+    const { links, ...taken } = freed;
+    return {
+      dryRun: request.dryRun,
+      freed: foreseen ? { ...survey.going, manifests } : taken,
+      held: [
+        { reason: 'undelete' as const, ...survey.undelete },
+        { reason: 'lease' as const, ...survey.lease },
+      ].filter(({ blobs }) => blobs > 0),
+      files: { removed, waiting: await this.#store.countUnlinks() },
+      orphans,
+      expired: { links, ...expired },
+      ...(stopped === undefined ? {} : { stopped }),
+      seconds: (performance.now() - started) / 1000,
+    };
+  }
+
+  async #survey(run: OperationRun, everything: boolean): Promise<Survey> {
+    let survey: Survey = { going: none, undelete: none, lease: none };
+    let from: SurveyCursor | undefined;
+    do {
+      const page = await this.#store.survey({ everything, from });
+      survey = {
+        going: add(survey.going, page.going),
+        undelete: add(survey.undelete, page.undelete),
+        lease: add(survey.lease, page.lease),
+      };
+      from = page.next;
+      await run.step();
+    } while (from !== undefined);
+    return survey;
+  }
+
+  async #reasonToStop(
+    going: BlobCount,
+    request: CollectionRequest,
+  ): Promise<CollectionReport['stopped'] | undefined> {
+    const { care } = this.#options.metadata;
+    if ((await care.scrub.integrity())?.sound === false) return 'database damaged';
+    if (this.#options.unlinks.held) return 'backup running';
+    if (request.force || going.bytes <= smallBytes || going.blobs <= smallBlobs) return undefined;
+    const stored = await care.usage.stored();
+    return going.bytes > stored.bytes * this.#options.stopAbove ? 'too much' : undefined;
+  }
+
+  /** Deleted manifests, then links, then blobs: each makes the next possible. */
+  async #takeBack(run: OperationRun, request: CollectionRequest, freed: Freed, total: number) {
+    const { writes } = this.#options;
+    const tell = (): void => run.progress(freed.manifests + freed.blobs, total, { freed: { ...freed } });
+    for (let more = true; more; await run.step()) {
+      const purged = await writes.withBallast(() =>
+        this.#store.purgeTrash({ everything: request.now, limit: batch }),
+      );
+      freed.manifests += purged.manifests;
+      more = purged.more;
+      tell();
+    }
+    freed.links = await this.#repeat(run, () => this.#store.reapLinks(batch));
+    for (let more = true; more; await run.step()) {
+      const condemned = await writes.withBallast(() => this.#store.condemnBlobs(batch));
+      freed.blobs += condemned.blobs;
+      freed.bytes += condemned.bytes;
+      more = condemned.reviewed === batch;
+      tell();
+    }
+  }
+
+  async #expireHistory(run: OperationRun): Promise<number> {
+    const { writes, historyKeptSeconds: keepSeconds } = this.#options;
+    if (!(await writes.withBallast(() => this.#store.markHistory()))) return 0;
+    let dropped = 0;
+    for (let after: number | undefined = 0; after !== undefined; await run.step()) {
+      const from: number = after;
+      const page = await writes.withBallast(() =>
+        this.#store.expireHistory({ keepSeconds, after: from, limit: batch }),
+      );
+      dropped += page.dropped;
+      after = page.next;
+    }
+    return dropped;
+  }
+
+  /** Repeats a step until it finds less than a batch. */
+  async #repeat(run: OperationRun, step: () => Promise<number>): Promise<number> {
+    for (let sum = 0; ; await run.step()) {
+      const changed = await this.#options.writes.withBallast(step);
+      sum += changed;
+      if (changed < batch) return sum;
+    }
+  }
+
+  /** Removes files that a crash left between the disk and the database. */
+  async #removeOrphans(run: OperationRun, request: CollectionRequest): Promise<BlobCount> {
+    const { blobs, clock } = this.#options;
+    const now = clock.monotonicSeconds();
+    if (!request.now && now - this.#walkedAt < walkEverySeconds) return none;
+    const before = clock.unixSeconds() - orphanSeconds;
+    let removed = none;
+    let old: StoredBlob[] = [];
+    for await (const blob of blobs.list()) {
+      if (blob.modifiedAt < before) old.push(blob);
+      if (old.length < batch) continue;
+      removed = add(removed, await this.#removeUnknown(old));
+      old = [];
+      await run.step();
+    }
+    removed = add(removed, await this.#removeUnknown(old));
+    this.#walkedAt = now;
+    return removed;
+  }
+
+  async #removeUnknown(files: readonly StoredBlob[]): Promise<BlobCount> {
+    const { placements, unlinks } = this.#options;
+    const unknown = new Set(await this.#store.filterUnknown(files.map(({ location }) => location)));
+    let removed = none;
+    for (const { location, digest, size } of files) {
+      if (!unknown.has(location)) continue;
+      // Its row may be about to be written, or may have been since: only what nobody is placing is asked for again.
+      const gone = await placements.alone(digest, async () => {
+        const [still] = await this.#store.filterUnknown([location]);
+        return still !== undefined && (await unlinks.removeUnnamed(location));
+      });
+      if (gone === true) removed = add(removed, { blobs: 1, bytes: size });
+    }
+    return removed;
+  }
+}
+
+function add(one: BlobCount, other: BlobCount): BlobCount {
+  return { blobs: one.blobs + other.blobs, bytes: one.bytes + other.bytes };
+}

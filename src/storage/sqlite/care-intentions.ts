@@ -1,0 +1,28 @@
+// The intentions of care, by name.
+import { makeOperationIntentions } from './care-operations.ts';
+import { CollectorWrites } from './collector-writes.ts';
+import type { Connection } from './connection.ts';
+import { ScrubWrites } from './scrub-writes.ts';
+import type { SharedWrites } from './shared-writes.ts';
+
+export function makeCareIntentions(db: Connection, shared: SharedWrites) {
+  const collector = new CollectorWrites(db, shared);
+  const scrub = new ScrubWrites(db, shared);
+  const { quotas } = shared;
+  return {
+    ...makeOperationIntentions(db),
+    reapLinks: collector.reapLinks.bind(collector),
+    purgeTrash: collector.purgeTrash.bind(collector),
+    condemnBlobs: collector.condemnBlobs.bind(collector),
+    expireAliases: collector.expireAliases.bind(collector),
+    markHistory: collector.markHistory.bind(collector),
+    expireHistory: collector.expireHistory.bind(collector),
+    configureQuotas: quotas.configureQuotas.bind(quotas),
+    setQuota: quotas.setQuota.bind(quotas),
+    noteSound: scrub.noteSound.bind(scrub),
+    adoptCopy: scrub.adoptCopy.bind(scrub),
+    repairEdges: scrub.repairEdges.bind(scrub),
+    checkLinks: scrub.checkLinks.bind(scrub),
+    recordIntegrity: scrub.recordIntegrity.bind(scrub),
+  };
+}

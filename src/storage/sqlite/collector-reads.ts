@@ -1,0 +1,89 @@
+// What the collector looks at before it takes anything back: everything that no manifest references, and why it stays.
+import type { Location } from '../blob-store.ts';
+import type { BlobCount, SurveyCursor, SurveyPage } from '../care-store.ts';
+import { type Connection, prepareAll } from './connection.ts';
+
+// Each blob is met in one source only: by its first link, else by its first deleted manifest, else in the queue of reviews.
+const heldByTrash = `EXISTS (SELECT 1 FROM trash_blob e JOIN trash t ON t.id = e.trash_id
+      WHERE e.blob_id = b.id AND t.until_ticks > ?)`;
+const hasLink = 'EXISTS (SELECT 1 FROM repository_blob l WHERE l.blob_id = b.id)';
+
+export const sql = {
+  surveyLinks: `SELECT CASE
+      WHEN l.repository_id > (SELECT min(f.repository_id) FROM repository_blob f WHERE f.blob_id = l.blob_id) THEN ''
+      WHEN EXISTS (SELECT 1 FROM repository_blob o WHERE o.blob_id = b.id AND o.lease_ticks IS NULL) THEN ''
+      WHEN ${heldByTrash} THEN 'undelete'
+      WHEN EXISTS (SELECT 1 FROM repository_blob o WHERE o.blob_id = b.id AND o.lease_ticks > ?) THEN 'lease'
+      ELSE 'going' END, b.size, l.lease_ticks, l.repository_id, l.blob_id
+    FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+    WHERE l.lease_ticks IS NOT NULL AND (l.lease_ticks, l.repository_id, l.blob_id) > (?, ?, ?)
+    ORDER BY l.lease_ticks, l.repository_id, l.blob_id LIMIT ?`,
+  surveyTrash: `SELECT CASE
+      WHEN x.trash_id > (SELECT min(f.trash_id) FROM trash_blob f WHERE f.blob_id = x.blob_id) OR ${hasLink} THEN ''
+      WHEN ${heldByTrash} THEN 'undelete' ELSE 'going' END, b.size, x.trash_id, x.blob_id, 0
+    FROM trash_blob x JOIN blob b ON b.id = x.blob_id
+    WHERE (x.trash_id, x.blob_id) > (?, ?) ORDER BY x.trash_id, x.blob_id LIMIT ?`,
+  surveyReview: `SELECT CASE
+      WHEN ${hasLink} OR EXISTS (SELECT 1 FROM trash_blob e WHERE e.blob_id = b.id) THEN ''
+      ELSE 'going' END, b.size, v.blob_id, 0, 0
+    FROM blob_review v JOIN blob b ON b.id = v.blob_id WHERE v.blob_id > ? ORDER BY v.blob_id LIMIT ?`,
+  dueTrashCount: 'SELECT count(*) FROM trash WHERE until_ticks <= ?',
+  locationKnown: `SELECT EXISTS (SELECT 1 FROM blob WHERE location = ?)
+    OR EXISTS (SELECT 1 FROM unlink_queue WHERE location = ?)`,
+  queuedUnlinks: 'SELECT count(*) FROM unlink_queue WHERE not_before_ticks >= 0',
+} as const;
+
+/** Small enough that a page holds the event loop for a millisecond or two. */
+const surveyPage = 250;
+
+type SurveyRow = ['' | 'going' | 'undelete' | 'lease', number, number, number, number];
+
+const nextSource = { links: ['trash', 0, 0], trash: ['review', 0], review: undefined } as const;
+
+/** The reads of the collector. */
+export function makeCollectorReads(db: Connection) {
+  const statements = prepareAll(db, sql);
+  const links = statements.surveyLinks.raw();
+  const trash = statements.surveyTrash.raw();
+  const review = statements.surveyReview.raw();
+  const bySource = {
+    links: (dueBefore: number, ticks: number, [lease, repository, blob]: readonly number[]) =>
+      links.all(dueBefore, ticks, lease, repository, blob, surveyPage),
+    trash: (dueBefore: number, _ticks: number, [deleted, blob]: readonly number[]) =>
+      trash.all(dueBefore, deleted, blob, surveyPage),
+    review: (_dueBefore: number, _ticks: number, [blob]: readonly number[]) => review.all(blob, surveyPage),
+  };
+  const dueTrashCount = statements.dueTrashCount.pluck();
+  const locationKnown = statements.locationKnown.pluck();
+  const queuedUnlinks = statements.queuedUnlinks.pluck();
+  return {
+    survey(ticks: number, options: { everything: boolean; from?: SurveyCursor | undefined }): SurveyPage {
+      const [source, ...position] = options.from ?? (['links', Number.MIN_SAFE_INTEGER, 0, 0] as const);
+      const dueBefore = options.everything ? Number.MAX_SAFE_INTEGER : ticks;
+      const rows = bySource[source](dueBefore, ticks, position) as SurveyRow[];
+      const last = rows.length < surveyPage ? undefined : rows.at(-1);
+      const next: SurveyCursor | undefined =
+        last === undefined ? nextSource[source] : [source, last[2], last[3], last[4]];
+      return { going: sum(rows, 'going'), undelete: sum(rows, 'undelete'), lease: sum(rows, 'lease'), next };
+    },
+
+    countTrash: (ticks: number, everything: boolean) =>
+      dueTrashCount.get(everything ? Number.MAX_SAFE_INTEGER : ticks) as number,
+
+    filterUnknown: (locations: readonly Location[]) =>
+      locations.filter((location) => locationKnown.get(location, location) === 0),
+
+    countUnlinks: () => queuedUnlinks.get() as number,
+  };
+}
+
+function sum(rows: readonly SurveyRow[], wanted: SurveyRow[0]): BlobCount {
+  let blobs = 0;
+  let bytes = 0;
+  for (const [found, size] of rows) {
+    if (found !== wanted) continue;
+    blobs += 1;
+    bytes += size;
+  }
+  return { blobs, bytes };
+}

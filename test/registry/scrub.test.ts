@@ -1,0 +1,151 @@
+// The scrub over real files and a real database: damage of every kind is found, quarantined, and healed.
+import assert from 'node:assert/strict';
+import { copyFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import Database from 'better-sqlite3';
+import { OciError } from '../../src/oci/errors.ts';
+import { BackgroundScrub } from '../../src/registry/background-scrub.ts';
+import { freeRun, listFiles, openCare, pushBlob, pushImage } from '../support/care.ts';
+import { keepTimes, repository } from '../support/metadata.ts';
+
+const app = repository('team/app');
+const isUnknown = (error: unknown) => error instanceof OciError && error.code === 'BLOB_UNKNOWN';
+const look = { deep: false, repair: false };
+const deep = { deep: true, repair: false };
+const repair = { deep: true, repair: true };
+
+const spoilings = {
+  flipped: async (path: string) => {
+    const bytes = await readFile(path);
+    bytes[0] = (bytes[0] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+  },
+  truncated: (path: string) => truncate(path, 2),
+  deleted: (path: string) => rm(path),
+} as const;
+
+for (const [way, spoil] of Object.entries(spoilings)) {
+  test(`a ${way} blob is found, answered 404, listed with its tags, and healed by the next push`, async (t) => {
+    const { registry, folder, damage } = await openCare(t);
+    const digest = await pushBlob(registry, app, 'layer');
+    await pushImage(registry, app, [digest], 'v1');
+    assert.equal((await registry.scrub.scrub(freeRun(), deep)).sound, true);
+    const [location = ''] = await listFiles(folder);
+    await spoil(join(folder, 'blobs', location));
+    const shallow = await registry.scrub.scrub(freeRun(), look);
+    assert.equal(shallow.sound, way === 'flipped');
+    const report = await registry.scrub.scrub(freeRun(), deep);
+    assert.equal(report.sound, false);
+    assert.equal(damage.length, 1);
+    assert.equal(report.blobs.damaged + report.blobs.known, 1);
+    assert.equal(report.faults.length, 1);
+    await assert.rejects(registry.blobs.find(app, digest), isUnknown);
+    const { items } = await registry.metadata.care.scrub.listDamaged({ limit: 10 });
+    assert.deepEqual(
+      items.map((item) => [item.digest, item.touches]),
+      [[digest, [{ repository: app, tags: ['v1'] }]]],
+    );
+    await pushBlob(registry, app, 'layer');
+    await registry.blobs.find(app, digest);
+    assert.equal((await registry.scrub.scrub(freeRun(), deep)).sound, true);
+    assert.deepEqual((await registry.metadata.care.scrub.listDamaged({ limit: 10 })).items, []);
+  });
+}
+
+test('a repair takes a blob out of quarantine whose file is whole again, or of which there is another copy', async (t) => {
+  const { registry, folder } = await openCare(t);
+  const first = await pushBlob(registry, app, 'comes back');
+  const second = await pushBlob(registry, app, 'has a copy');
+  const files = await listFiles(folder);
+  for (const digest of [first, second]) {
+    const location = files.find((file) => file.includes(digest.slice(7))) ?? '';
+    const path = join(folder, 'blobs', location);
+    const beside =
+      digest === first ? join(folder, 'kept') : `${path.slice(0, -26)}00000000000000000000000001`;
+    await copyFile(path, beside);
+    await truncate(path, 1);
+    const report = await registry.scrub.scrub(freeRun(), look);
+    assert.equal(report.blobs.damaged, 1);
+    if (digest === first) await copyFile(beside, path);
+    const repaired = await registry.scrub.scrub(freeRun(), repair);
+    assert.equal(repaired.blobs.healed, 1);
+    await registry.blobs.find(app, digest);
+  }
+  assert.equal((await registry.scrub.scrub(freeRun(), deep)).sound, true);
+});
+
+test('files that no row names are counted and left to the collector', async (t) => {
+  const { registry, folder } = await openCare(t);
+  await pushBlob(registry, app, 'layer');
+  const [location = ''] = await listFiles(folder);
+  await writeFile(join(folder, 'blobs', `${location.slice(0, -26)}00000000000000000000000001`), 'wrong');
+  const report = await registry.scrub.scrub(freeRun(), repair);
+  assert.deepEqual(report.unknownFiles, { files: 1, bytes: 5 });
+  assert.equal((await listFiles(folder)).length, 2);
+});
+
+test('lost edges, wrong leases and changed manifests are found; edges and leases are mended', async (t) => {
+  const { registry, folder } = await openCare(t);
+  const blobs = [await pushBlob(registry, app, 'config'), await pushBlob(registry, app, 'layer')];
+  await pushImage(registry, app, blobs, 'v1');
+  const free = await pushBlob(registry, app, 'free');
+  const db = new Database(join(folder, 'berth.db'));
+  db.exec('DELETE FROM manifest_blob WHERE blob_id = (SELECT min(blob_id) FROM manifest_blob)');
+  db.prepare(
+    'UPDATE repository_blob SET lease_ticks = NULL WHERE blob_id = (SELECT id FROM blob WHERE digest = ?)',
+  ).run(free);
+  const found = await registry.scrub.scrub(freeRun(), look);
+  assert.deepEqual([found.manifests.edgesMissing, found.links.wrong, found.sound], [1, 2, false]);
+  await registry.scrub.scrub(freeRun(), repair);
+  const after = await registry.scrub.scrub(freeRun(), look);
+  assert.deepEqual([after.manifests.edgesMissing, after.links.wrong, after.sound], [0, 0, true]);
+  assert.equal((await registry.blobs.find(app, free)).lease, keepTimes.leaseSeconds);
+  db.exec(`UPDATE manifest SET bytes = CAST(replace(CAST(bytes AS TEXT), '1', '2') AS BLOB)`);
+  db.close();
+  const changed = await registry.scrub.scrub(freeRun(), look);
+  assert.deepEqual([changed.manifests.damaged, changed.sound], [1, false]);
+});
+
+test('a database with rows that point at nothing is not sound, and then nothing is collected', async (t) => {
+  const { registry, folder, clock } = await openCare(t);
+  await pushBlob(registry, app, 'layer');
+  clock.advance(keepTimes.leaseSeconds);
+  const db = new Database(join(folder, 'berth.db'));
+  db.pragma('foreign_keys = OFF');
+  db.exec(`INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (1, 'torn', 99, 0)`);
+  const report = await registry.scrub.scrub(freeRun(), look);
+  assert.equal(report.database.sound, false);
+  assert.match(report.faults[0] ?? '', /a row of tag points at a row of manifest that is not there/);
+  const request = { dryRun: false, now: false, force: true };
+  assert.equal((await registry.collector.collect(freeRun(), request)).stopped, 'database damaged');
+  db.exec(`DELETE FROM tag`);
+  db.close();
+  await registry.scrub.scrub(freeRun(), look);
+  assert.equal((await registry.collector.collect(freeRun(), request)).freed.blobs, 1);
+});
+
+test('the background scrub reads what is due, the oldest first, and then rests', async (t) => {
+  const { registry, folder, clock } = await openCare(t);
+  const { metadata, scrub, writes } = registry;
+  const digest = await pushBlob(registry, app, 'layer');
+  await pushBlob(registry, app, 'other');
+  const background = new BackgroundScrub({
+    metadata,
+    scrub,
+    writes,
+    bytesPerSecond: 10_000_000,
+    fullPassSeconds: 1000,
+    unixSeconds: clock.unixSeconds,
+    onFailure: (error) => assert.fail(error as Error),
+  });
+  assert.equal(await background.round(), false);
+  clock.advance(600);
+  const files = await listFiles(folder);
+  await spoilings.flipped(join(folder, 'blobs', files.find((file) => file.includes(digest.slice(7))) ?? ''));
+  assert.equal(await background.round(), true);
+  await assert.rejects(registry.blobs.find(app, digest), isUnknown);
+  assert.equal(await background.round(), false);
+  background.start();
+  await background.stop();
+});
