@@ -262,7 +262,7 @@ describe('reports', () => {
     const more = operation('backup', { ...report, damaged, pruned, verified: { faults: [] } });
     assert.match(
       reportText(more, piped),
-      /damaged +sha256:ab+: missing\n.*\nverified .*\nremoved +1 old backup/s,
+      /damaged +sha256:\w+: missing\n.*\nverified .*\nremoved +1 old backup/s,
     );
     assert.equal(exitCodeFor(more), 3);
   });
