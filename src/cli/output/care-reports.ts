@@ -77,7 +77,7 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
   if (files.waiting > 0)
     lines.push([
       'waiting',
-      `${countText(files.waiting, 'file')}: removed in a moment, when pulls have let go`,
+      `${countText(files.waiting, 'file')}: removed about a minute later, so that pulls of them can finish`,
     ]);
   if (stopped !== undefined) lines.push(['stopped', stoppedBecause(stopped)]);
   return linesText(lines);
