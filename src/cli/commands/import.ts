@@ -12,7 +12,12 @@ import { exitCodeFor, reportText } from '../output/care-reports.ts';
 import { printJson } from '../output/print.ts';
 import { addGroup, type Call, define } from './define.ts';
 
-interface ChoiceOptions {
+interface MannerOptions {
+  readonly overwrite?: boolean;
+  readonly copy?: boolean;
+}
+
+interface ChoiceOptions extends MannerOptions {
   readonly repositories?: readonly string[];
   readonly tags?: readonly string[];
 }
@@ -41,22 +46,29 @@ export function addImport(program: Command, context: CommandContext): void {
       'import distribution /var/lib/registry',
       "import distribution /old --repositories 'team/**' --tags 'v*'",
     ],
-    options: addChoice,
+    options: (command) => addCopy(addOverwrite(addChoice(command))),
     prints: 'one',
     quiet: 'nothing',
     run: async (call) => {
       const path = serverPath(call.api.door, call.args[0] ?? '', 'PATH', call.context);
-      const { repositories, tags } = call.options;
-      await runImport(call, { type: 'distribution', path, repositories, tags });
+      const { repositories, tags, overwrite } = call.options;
+      await runImport(call, {
+        type: 'distribution',
+        path,
+        repositories,
+        tags,
+        overwrite,
+        link: linkOf(call.options),
+      });
     },
   });
-  define<{ repository?: string }>(group, context, {
+  define<MannerOptions & { repository?: string }>(group, context, {
     usage: 'oci <path>',
     about: 'an OCI layout: a folder, or a tar archive as podman save --format oci-archive writes it',
     notes: `The path is the server's.\n${notes}`,
     examples: ['import oci ./layout', 'import oci app.tar --repository team/app'],
     options: (command) =>
-      command.option(
+      addCopy(addOverwrite(command)).option(
         '--repository <name>',
         'where images go that are named by a tag alone; else the name of the file',
       ),
@@ -64,7 +76,8 @@ export function addImport(program: Command, context: CommandContext): void {
     quiet: 'nothing',
     run: async (call) => {
       const path = serverPath(call.api.door, call.args[0] ?? '', 'PATH', call.context);
-      await runImport(call, { type: 'oci', path, repository: call.options.repository });
+      const { repository, overwrite } = call.options;
+      await runImport(call, { type: 'oci', path, repository, overwrite, link: linkOf(call.options) });
     },
   });
   define<RegistryOptions>(group, context, {
@@ -80,7 +93,7 @@ export function addImport(program: Command, context: CommandContext): void {
       'import registry old:5000 --username sam --password-stdin < secret',
     ],
     options: (command) =>
-      addChoice(command)
+      addOverwrite(addChoice(command))
         .option('-u, --username <name>', 'who signs in there')
         .option('--password-stdin', 'the password or token for there comes by stdin'),
     prints: 'one',
@@ -100,13 +113,26 @@ function addChoice(command: Command): Command {
     .option('--tags <pattern...>', 'only these tags, and what they lead to');
 }
 
+function addOverwrite(command: Command): Command {
+  return command.option('--overwrite', 'move tags, too, that somebody has set or removed here since');
+}
+
+function addCopy(command: Command): Command {
+  return command.option('--copy', 'copy every blob, even where a second name would do');
+}
+
+function linkOf({ copy }: MannerOptions): false | undefined {
+  return copy ? false : undefined;
+}
+
 async function importRegistry(call: Call<RegistryOptions>): Promise<void> {
   const { args, options, context } = call;
   const { host, origin } = parseRegistryAddress(args[0] ?? '', 'URL');
   const credentials = await credentialsFor(host, options, context);
-  const ca = authoritiesOf(host, context.homeFolder).join('\n') || undefined;
-  const { repositories, tags } = options;
-  await runImport(call, { type: 'registry', url: origin, ...credentials, ca, repositories, tags });
+  const certificate = authoritiesOf(host, context.homeFolder).join('\n') || undefined;
+  const { repositories, tags, overwrite } = options;
+  const choice = { repositories, tags, overwrite };
+  await runImport(call, { type: 'registry', url: origin, credentials, certificate, ...choice });
 }
 
 /** Those of the command line, else the stored ones; none where there are none. */
