@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { makeTestFolder, runCommand, startCommand } from '../support/berth-command.ts';
 import { pushImage } from '../support/client.ts';
 import { DistributionWriter } from '../support/distribution-folder.ts';
 import { pullEverything } from '../support/pull.ts';
+import { startSilentRegistry } from '../support/silent-registry.ts';
 
 const settings = { BERTH_COLLECTOR_LEASE: '1s' };
 
@@ -27,17 +26,6 @@ async function serve(t: TestContext, more: Record<string, string> = {}) {
     });
   const begin = (args: string) => startCommand(t, args.split(' '), { folder, environment: settings });
   return { server, folder, data, url, berth, begin };
-}
-
-/** A registry that takes every request and answers none: an import from it lasts. */
-async function startSilentRegistry(t: TestContext): Promise<string> {
-  const server = createServer(() => undefined);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 async function remove(url: string, reference: string): Promise<void> {
