@@ -1,7 +1,7 @@
 // Backups as one looks at them and restores them without a server: real processes on folders.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { mkdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { backUp } from '../support/backups.ts';
@@ -108,6 +108,33 @@ describe('berth backup without a server', { concurrency: 2 }, () => {
     const { code, stdout } = await berth('restore', backups, '--data', 'new', '--copy');
     assert.equal(code, 3);
     assert.match(stdout, new RegExp(`\\ndamaged {2}${image.layer}: other content; answered 404 `));
+  });
+
+  test('tells how far it is, and ends with Ctrl-C', async (t) => {
+    const { backups, folder, image } = await makeBackups(t);
+    // Eight GiB of nothing take a while to read.
+    const names = readdirSync(backups, { recursive: true, encoding: 'utf8' });
+    const blob = join(backups, names.find((name) => name.endsWith(image.layer.slice(7))) ?? '');
+    await unlink(blob);
+    await writeFile(blob, '');
+    await truncate(blob, 8 * 1024 ** 3);
+    const verifying = await startCommand(t, ['backup', 'verify', 'backups'], { folder });
+    const [line] = await verifying.untilPrinted(/^\{.*\}\n/m);
+    assert.deepEqual(Object.keys(JSON.parse(line)), [
+      ...['kind', 'state', 'done', 'total', 'rate', 'remainingSeconds'],
+    ]);
+    const { code, stderr } = await verifying.end('SIGINT');
+    assert.equal(code, 130);
+    assert.match(stderr, /\nberth: interrupted: nothing was changed\n$/);
+    const restoring = await startCommand(t, ['backup', 'restore', 'backups', '--copy', '--data', 'new'], {
+      folder,
+    });
+    await restoring.untilPrinted(/^\{.*\}\n/m);
+    const ended = await restoring.end('SIGINT');
+    assert.equal(ended.code, 130);
+    assert.match(ended.stderr, /new is half made, and no server starts on it: remove it\n$/);
+    const served = await runCommand(t, ['serve', '--port', '0', '--data', 'new'], { folder });
+    assert.equal(served.code, 1);
   });
 
   test('refuses to restore without a folder', async (t) => {
