@@ -3,7 +3,12 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
-import { createRegistry, type Registry, type RegistrySettings } from '../registry/registry.ts';
+import {
+  type CareSettings,
+  createRegistry,
+  type Registry,
+  type RegistrySettings,
+} from '../registry/registry.ts';
 import type { Clock } from '../storage/clock.ts';
 import { ballastFile } from '../storage/disk/ballast.ts';
 import { openDiskStore } from '../storage/disk/disk-store.ts';
@@ -46,8 +51,11 @@ export async function openRegistry(
     ballast: ballastFile(join(config.data, 'ballast'), config.storage.ballast),
     clock,
     settings: settingsOf(config),
+    care: careSettingsOf(config),
     onDamage: (damage) =>
       log.error({ damage }, 'a blob is damaged: it is answered 404 until it is pushed again'),
+    onScrubDamage: (damage) =>
+      log.error({ damage }, 'the scrub found a damaged blob: it is answered 404 until it is pushed again'),
     onDutyFailure: (duty, err) => log.error({ err, duty }, 'a regular duty failed; it is tried again'),
   });
   const { sweep, writes } = registry;
@@ -68,5 +76,14 @@ export function settingsOf({ storage, collector }: Config): RegistrySettings {
     sparseManifests: storage.sparseManifests,
     leaseSeconds: collector.lease,
     uploads: { ...limits, idleExpirySeconds: idleExpiry, longestSeconds: longest },
+  };
+}
+
+function careSettingsOf({ collector, repositories, scrub }: Config): CareSettings {
+  return {
+    stopAbove: collector.stopAbove,
+    historyKeptSeconds: repositories.historyKept,
+    scrubBytesPerSecond: scrub.rate,
+    fullPassSeconds: scrub.fullPassWithin,
   };
 }

@@ -11,6 +11,7 @@ import { replaceCertificate, type TlsMaterial } from '../http/connections.ts';
 import { TransferWatch } from '../http/transfer-watch.ts';
 import type { Registry } from '../registry/registry.ts';
 import { type Clock, systemClock } from '../storage/clock.ts';
+import { Care } from './care.ts';
 import { ensureFirstAdministrator, type FirstPassword, forgetFirstPassword } from './first-administrator.ts';
 import { openListeners, type Place } from './listeners.ts';
 import { openRegistry, settingsOf } from './open-registry.ts';
@@ -75,10 +76,11 @@ async function start(options: ServerOptions, opened: Undo): Promise<Omit<Running
   const { authority, firstPassword } = await openIdentity({ config, log, clock, registry }, opened);
   const transfers = new TransferWatch(config.limits.slowestTransfer);
   opened.push(() => transfers.close());
+  const care = new Care({ config, registry, log, version, clock });
   let draining = false;
   const { access } = authority;
   const context: ApiContext = {
-    ...{ config, version, access, authority, registry, transfers, clock },
+    ...{ config, version, access, authority, registry, transfers, clock, care },
     draining: () => draining,
     passwordChanged: (user) => forgetFirstPassword(config, user),
     settings: options.settings ?? (() => []),
@@ -87,15 +89,19 @@ async function start(options: ServerOptions, opened: Undo): Promise<Omit<Running
   const { runtimeFolder } = options;
   const place = await openListeners({ config, app, onSocketAlone, runtimeFolder }, opened);
   opened.push(await announce(options, onSocketAlone ? null : place.url, place.socket));
+  // Before the listeners wait for their requests: whoever watches an operation is told of its end.
+  opened.push(() => care.stop());
   opened.push(() => {
     draining = true;
   });
   registry.sweep.start();
+  await care.start(!onSocketAlone);
   const reload = async (changed: Config) => {
     const renewed = await readTls(changed);
     if (renewed !== undefined) replaceCertificate(app.fastify.server, renewed);
     await registry.metadata.accounts.namespaces.setDefaultVisibility(changed.access.defaultVisibility);
     registry.writes.reload(settingsOf(changed));
+    await care.reload(changed);
   };
   const { mode } = authority;
   return { ...place, mode, firstPassword, registry, authority, routes: app.routes, fatal, reload };

@@ -1,4 +1,5 @@
 // Settings that are each allowed and cannot be had together.
+import { isAbsolute, relative } from 'node:path';
 import { accessMode, isLoopback } from './access-mode.ts';
 import type { Config } from './config.ts';
 import type { Fault } from './faults.ts';
@@ -19,6 +20,7 @@ export function checkCombinations(
     ...checkSocket(config, whereOf),
     ...checkCredentials(config, whereOf),
     ...checkAdminPassword(config, whereOf),
+    ...checkBackup(config, whereOf),
   ];
 }
 
@@ -136,4 +138,23 @@ function checkAdminPassword({ access, auth }: Config, whereOf: (path: string) =>
   if (fits && Buffer.byteLength(adminPassword) <= longestPasswordBytes) return [];
   const message = `access.adminPassword: allowed: ${minimumLength} characters (auth.password.minimumLength) to ${longestPasswordBytes} bytes`;
   return [{ where: whereOf('access.adminPassword'), message }];
+}
+
+function checkBackup({ backup, data }: Config, whereOf: (path: string) => string): Fault[] {
+  const { schedule, destination } = backup;
+  if (destination === undefined) {
+    if (schedule === undefined) return [];
+    const message = 'backup.schedule is set and backup.destination is not: say where backups go';
+    return [{ where: whereOf('backup.schedule'), message }];
+  }
+  if (!isWithinFolder(destination, data)) return [];
+  const message =
+    'backup.destination lies in the data folder: choose a folder elsewhere, best on another disk';
+  return [{ where: whereOf('backup.destination'), message }];
+}
+
+/** Whether an absolute path is `folder` or something in it. */
+export function isWithinFolder(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
 }

@@ -74,8 +74,34 @@ export interface Config {
       readonly total: number;
     };
   };
-  readonly repositories: { readonly undeleteFor: number };
-  readonly collector: { readonly lease: number };
+  readonly repositories: { readonly undeleteFor: number; readonly historyKept: number };
+  readonly collector: {
+    readonly enabled: boolean;
+    /** As in a crontab; parseSchedule reads it. */
+    readonly schedule: string;
+    /** A share, 0 to 1. */
+    readonly stopAbove: number;
+    readonly lease: number;
+  };
+  readonly scrub: {
+    readonly enabled: boolean;
+    /** Bytes per second. */
+    readonly rate: number;
+    readonly fullPassWithin: number;
+  };
+  readonly quotas: {
+    readonly registry: number;
+    readonly organization: number;
+    readonly user: number;
+    /** A share, 0 to 1. */
+    readonly warnAt: number;
+  };
+  readonly backup: {
+    readonly schedule: string | undefined;
+    readonly destination: string | undefined;
+    readonly keep: number;
+    readonly verify: boolean;
+  };
   readonly limits: {
     readonly connections: number;
     readonly headerSize: number;

@@ -1,5 +1,6 @@
 // The kinds of value that a setting can have: how each is written, what is allowed, and what it means to the program.
 import { isIP } from 'node:net';
+import { parseSchedule } from './schedule.ts';
 
 /** A value as the file has it (after YAML) and as JSON can show it. */
 export type Written = string | number | boolean | readonly string[];
@@ -168,6 +169,20 @@ export const accountName: Kind<string> = textKind(
   'a name of lower-case letters and digits, joined inside by one of ". _ __ -"',
   /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/,
   ([name]) => name,
+);
+
+/** Times as in a crontab; the value stays text, so that it can be compared. */
+export const schedule: Kind<string> = textKind(
+  'five fields as in a crontab (minute hour day month weekday), such as 17 * * * * or 30 3 * * 1-5',
+  /^\s*\S+(?:\s+\S+){4}\s*$/,
+  ([text]) => {
+    try {
+      parseSchedule(text);
+      return text.trim();
+    } catch {
+      return undefined;
+    }
+  },
 );
 
 /** Where the management socket is: auto, off, or an absolute path. */

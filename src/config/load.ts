@@ -86,7 +86,13 @@ function assemble(values: ReadonlyMap<string, unknown>, folder: string): Config 
     certificate === undefined || key === undefined
       ? undefined
       : { certificate: resolve(folder, certificate), key: resolve(folder, key), minimumVersion };
-  return { ...tree, data: resolve(folder, tree.data), http: { ...tree.http, tls } };
+  const destination = tree.backup.destination && resolve(folder, tree.backup.destination);
+  return {
+    ...tree,
+    data: resolve(folder, tree.data),
+    http: { ...tree.http, tls },
+    backup: { ...tree.backup, destination },
+  };
 }
 
 function valueTree(section: object, values: ReadonlyMap<string, unknown>, prefix: string): unknown {

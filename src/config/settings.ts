@@ -15,6 +15,7 @@ import {
   publicUrl,
   rate,
   room,
+  schedule,
   share,
   size,
   socketAddress,
@@ -211,9 +212,61 @@ export const settings = {
       '14d',
       'How long deleted manifests are kept before their bytes are freed.',
     ),
+    historyKept: setting(
+      duration({ never: true }),
+      '365d',
+      'Rows of tag history that are older and tell of nothing that could be restored are dropped.',
+    ),
   },
   collector: {
+    enabled: setting(flag, true, 'Takes back space by itself, at the times of collector.schedule.'),
+    schedule: setting(schedule, '17 * * * *', 'When space is taken back; minute hour day month weekday.'),
+    stopAbove: setting(
+      share,
+      '30%',
+      'A collection that would take back more than this (and 1 GiB, and 1,000 blobs) needs to be forced.',
+    ),
     lease: setting(duration(), '24h', 'What a client was told exists is kept at least half of this.'),
+  },
+  scrub: {
+    enabled: setting(
+      flag,
+      true,
+      'Reads every blob again in the background, those first that were checked longest ago.',
+    ),
+    rate: setting(rate, '8MiB/s', 'How fast the background scrub reads.'),
+    fullPassWithin: setting(
+      duration(),
+      '30d',
+      'Every blob is read once in this time: the rate rises where it takes that.',
+    ),
+  },
+  quotas: {
+    registry: setting(
+      size({ unlimited: true }),
+      'unlimited',
+      'Bytes that the registry may hold, each blob counted once.',
+      reload,
+    ),
+    organization: setting(
+      size({ unlimited: true }),
+      'unlimited',
+      'Bytes of an organization without a quota of its own.',
+      reload,
+    ),
+    user: setting(
+      size({ unlimited: true }),
+      'unlimited',
+      "Bytes of a user's namespace without a quota of its own.",
+      reload,
+    ),
+    warnAt: setting(share, '80%', 'An event tells when so much of a quota is used.', reload),
+  },
+  backup: {
+    schedule: optional(schedule, 'When a backup is made by itself; empty: only by command.'),
+    destination: optional(path, 'The folder of backups, on another disk.'),
+    keep: setting(wholeNumber(1, 10_000), 7, 'So many backups stay when one is made there.'),
+    verify: setting(flag, true, 'Reads each backup once more when it is made.'),
   },
   limits: {
     connections: setting(wholeNumber(1, 1_000_000), 2000, 'Connections at the same time.'),

@@ -4,6 +4,7 @@ import type { Access, Action } from '../auth/access.ts';
 import type { Authority } from '../auth/authority.ts';
 import type { Config } from '../config/config.ts';
 import { OciError } from '../oci/errors.ts';
+import type { CareTasks } from '../registry/care-tasks.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Clock } from '../storage/clock.ts';
 import { publicBaseOf } from './challenge.ts';
@@ -16,6 +17,8 @@ export interface HttpContext {
   /** Who there is, and how they prove it. */
   readonly authority: Authority;
   readonly registry: Registry;
+  /** Long work that may be asked for. */
+  readonly care: CareTasks;
   readonly transfers: TransferWatch;
   readonly clock: Clock;
   /** True from the moment the server was told to stop. */

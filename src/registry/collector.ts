@@ -84,11 +84,11 @@ export class Collector {
 
   /**
    * One collection, as the work of an operation. What it takes back stays taken back when it is cancelled. Throws OciError
-   * UNAVAILABLE while the registry takes no changes.
+   * UNAVAILABLE once the medium has failed.
    */
   async collect(run: OperationRun, request: CollectionRequest): Promise<CollectionReport> {
     const started = performance.now();
-    if (!request.dryRun) this.#options.writes.admitChange();
+    if (!request.dryRun) this.#options.writes.admitCare();
     const survey = await this.#survey(run, request.now);
     const manifests = await this.#store.countTrash({ everything: request.now });
     const stopped = await this.#reasonToStop(survey.going, request);

@@ -67,10 +67,15 @@ export class WriteGate {
     return (await this.#hasRoom()) ? 'accepted' : 'refused, disk';
   }
 
-  /** Throws OciError UNAVAILABLE (503) while the registry is read-only or its medium has failed. */
-  admitChange(): void {
+  /** For the care of the store, which goes on while the registry is read-only. Throws OciError UNAVAILABLE (503). */
+  admitCare(): void {
     if (this.#failed)
       throw new OciError('UNAVAILABLE', 'the disk under the registry failed: it takes no writes any more');
+  }
+
+  /** Throws OciError UNAVAILABLE (503) while the registry is read-only or its medium has failed. */
+  admitChange(): void {
+    this.admitCare();
     const { message } = this.readOnly();
     if (message !== undefined) throw new OciError('UNAVAILABLE', message);
   }

@@ -225,6 +225,11 @@ export interface FreedBy {
 export interface UsageStore {
   /** All that is stored. */
   stored(): Promise<BlobCount>;
+  /** Of a page of all blobs, those that more than one repository links. */
+  shared(options: {
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<{ readonly shared: BlobCount; readonly next: number | undefined }>;
   /** A page of a repository's blobs: those that no other repository links, and the others. undefined: no such repository. */
   ofRepository(options: {
     readonly repository: RepositoryName;

@@ -1,7 +1,8 @@
 // Schedules as in a crontab.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseSchedule, runOnSchedule } from '../../src/registry/schedule.ts';
+import { parseSchedule } from '../../src/config/schedule.ts';
+import { runOnSchedule } from '../../src/registry/schedule.ts';
 
 const next = (text: string, after: string): string | undefined => {
   const date = parseSchedule(text).next(new Date(after));

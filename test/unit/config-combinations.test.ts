@@ -69,4 +69,17 @@ describe('settings that contradict each other', () => {
     ]);
     assert.equal(load(t, 'http: {socket: /run/berth.sock}').config.http.socket, '/run/berth.sock');
   });
+
+  test('a schedule of backups needs a destination, and that lies outside of the data folder', (t) => {
+    assert.deepEqual(faultsOf(t, 'backup: {schedule: 30 2 * * *}'), [
+      'berth.yaml:1: backup.schedule is set and backup.destination is not: say where backups go',
+    ]);
+    const yaml = (destination: string) => `data: /srv/berth\nbackup: {destination: ${destination}}`;
+    for (const inside of ['/srv/berth', '/srv/berth/backup']) {
+      assert.deepEqual(faultsOf(t, yaml(inside)), [
+        'berth.yaml:2: backup.destination lies in the data folder: choose a folder elsewhere, best on another disk',
+      ]);
+    }
+    assert.equal(load(t, yaml('/srv/berth-backup')).config.backup.destination, '/srv/berth-backup');
+  });
 });

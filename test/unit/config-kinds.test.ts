@@ -19,6 +19,7 @@ import {
   publicUrl,
   rate,
   room,
+  schedule,
   share,
   size,
   socketAddress,
@@ -88,6 +89,15 @@ describe('the kinds of value', () => {
       ['unlimited', undefined],
     ]);
     means(size({ unlimited: true }), [['unlimited', Number.POSITIVE_INFINITY]]);
+  });
+
+  test('a schedule is five fields as in a crontab', () => {
+    means(schedule, [
+      ['17 * * * *', '17 * * * *'],
+      [' 30 3 * * 1-5 ', '30 3 * * 1-5'],
+    ]);
+    for (const text of ['', '17 * * *', '61 * * * *', '@hourly', '* * * * * *', 'a b c d e'])
+      assert.equal(schedule.parse(text), undefined, text);
   });
 
   test('a rate is a size per second', () => {

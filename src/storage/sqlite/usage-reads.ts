@@ -13,6 +13,9 @@ export const sql = {
   blobsOfRepository: `SELECT l.blob_id, b.size, ${linkedElsewhere}
     FROM repository_blob l JOIN blob b ON b.id = l.blob_id
     WHERE l.repository_id = ? AND l.blob_id > ? ORDER BY l.blob_id LIMIT ?`,
+  blobsInSeveral: `SELECT b.id, b.size, (SELECT count(*) FROM
+      (SELECT 1 FROM repository_blob l WHERE l.blob_id = b.id LIMIT 2)) > 1
+    FROM blob b WHERE b.id > ? ORDER BY b.id LIMIT ?`,
   tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
   manifestId: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',
   tagsOf: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
@@ -34,6 +37,7 @@ export function makeUsageReads(db: Connection) {
   const statements = prepareAll(db, sql);
   statements.blobsOfRepository.raw();
   statements.blobsOf.raw();
+  statements.blobsInSeveral.raw();
   const plucked = [
     'repositoryId',
     'tagTarget',
@@ -61,6 +65,13 @@ export function makeUsageReads(db: Connection) {
   };
 
   return {
+    shared({ after, limit }: { after: number; limit: number }) {
+      const rows = statements.blobsInSeveral.all(after, limit) as [number, number, number][];
+      let shared = none;
+      for (const [, size, several] of rows) if (several === 1) shared = plus(shared, size);
+      return { shared, next: rows.length < limit ? undefined : rows.at(-1)?.[0] };
+    },
+
     ofRepository(options: { repository: RepositoryName; after: number; limit: number }) {
       const id = statements.repositoryId.get(options.repository) as number | undefined;
       if (id === undefined) return undefined;
