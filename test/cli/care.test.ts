@@ -136,7 +136,10 @@ describe('berth scrub', { concurrency: 2 }, () => {
       new RegExp(`^ {2}${layer} {2}\\d+ B {2}quarantined \\d+ seconds? ago$`),
     );
     assert.deepEqual(lines.slice(at + 2, at + 4).sort(), ['    other: copy', '    team/app: v1']);
-    assert.match(found.stdout, /\nTo heal: push the images again .*\n {2}podman push localhost:\d+\//);
+    assert.match(
+      found.stdout,
+      /\n {4}to heal: push .* again from wherever .*\nAs in: podman push localhost:\d+\//,
+    );
     const { damage, state } = JSON.parse((await berth('scrub --json')).stdout);
     assert.deepEqual([state, damage[0].digest], ['done', layer]);
     assert.equal((await berth('scrub -q')).stdout, `${layer}\n`);

@@ -133,9 +133,11 @@ test('scrub finds a flipped blob, tells what it touches, and the next push heals
   assert.equal(found.code, 3, found.stdout + found.stderr);
   assert.match(
     found.stdout,
-    new RegExp(`\\nDamaged blobs:\\n {2}${layer} .*\\n {4}team/app: v1\\nTo heal: push `),
+    new RegExp(
+      `\\nDamaged blobs:\\n {2}${layer} .*\\n {4}team/app: v1\\n {4}to heal: push team/app:v1 again `,
+    ),
   );
-  assert.match(found.stdout, new RegExp(`podman push localhost:${berth.port}/team/app:v1 `));
+  assert.match(found.stdout, new RegExp(`podman push localhost:${berth.port}/team/app:v1,`));
   assert.equal((await command('scrub', '-q')).stdout, `${layer}\n`);
   const head = await fetch(`${berth.url}/v2/team/app/blobs/${layer}`, { method: 'HEAD' });
   assert.equal(head.status, 404);

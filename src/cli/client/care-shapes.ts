@@ -82,6 +82,8 @@ export interface Damage {
   readonly size: number;
   readonly damagedAt: string;
   readonly touches: readonly { readonly repository: string; readonly tags: readonly string[] }[];
+  /** What to do, as a sentence. */
+  readonly heal: string;
 }
 
 /** A number, no limit at all, or (null) what the settings say. */
@@ -95,8 +97,5 @@ export interface QuotaUse {
   /** What was set for it. */
   readonly quota: { readonly bytes: QuotaValue; readonly repositories: QuotaValue };
   /** What holds. */
-  readonly limit: {
-    readonly bytes: number | 'unlimited' | null;
-    readonly repositories: number | 'unlimited' | null;
-  };
+  readonly limit: { readonly bytes: number | 'unlimited'; readonly repositories: number | 'unlimited' };
 }

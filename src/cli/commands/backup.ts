@@ -33,11 +33,12 @@ export function addBackup(program: Command, context: CommandContext): void {
     'backup restore /mnt/backup/berth --data /srv/berth-new',
   ]);
   define<CreateOptions>(group, context, {
-    usage: 'create <destination>',
+    usage: 'create [destination]',
     about: 'back the registry up while people push and pull; only what is new travels',
     notes:
-      'The folder holds many backups, which share their blobs. It is a path of the server. On the same file system blobs are\n' +
-      'second names: put backups on another disk to be safe from the loss of this one. Exit code 3 when blobs are damaged.',
+      'The folder holds many backups, which share their blobs. It is a path of the server; without it backup.destination is\n' +
+      'meant. On the same file system blobs are second names: put backups on another disk to be safe from the loss of this\n' +
+      'one. Exit code 3 when blobs are damaged.',
     examples: ['backup create /mnt/backup/berth', 'backup create /mnt/backup/berth --keep 14 --verify'],
     options: (command) =>
       command
@@ -91,8 +92,8 @@ export function addBackup(program: Command, context: CommandContext): void {
     .action((source: string, options: RestoreOptions) => restore(source, options, context));
 }
 
-async function create({ api, args: [folder = ''], options, context }: Call<CreateOptions>): Promise<void> {
-  const destination = serverPath(api.door, folder, 'DESTINATION', context);
+async function create({ api, args: [folder], options, context }: Call<CreateOptions>): Promise<void> {
+  const destination = folder === undefined ? undefined : serverPath(api.door, folder, 'DESTINATION', context);
   const { keep, verify } = options;
   const request = { kind: 'backup', destination, keep: countOf(keep), verify };
   const operation = await runOperation(api, request, context);

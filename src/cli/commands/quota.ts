@@ -94,10 +94,11 @@ async function set({ api, args: [namespace = ''], options, context }: Call<SetOp
 }
 
 async function find(api: Api, namespace: string): Promise<QuotaUse> {
-  const wanted = namespace === registry ? null : namespace;
-  const found = (await api.list<QuotaUse>('quotas')).find((one) => one.namespace === wanted);
-  if (found !== undefined) return found;
-  throw new CommandError(exitCodes.absent, `there is no namespace ${namespace}`);
+  if (namespace !== registry) return api.get<QuotaUse>(path`namespaces/${namespace}/usage`);
+  // The list begins with the registry.
+  const [whole] = await api.list<QuotaUse>('quotas', {}, 1);
+  if (whole !== undefined) return whole;
+  throw new CommandError(exitCodes.failed, 'the registry tells no quota of its own');
 }
 
 function placeOf(namespace: string): string {

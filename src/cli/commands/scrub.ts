@@ -60,20 +60,18 @@ export function damageText(
 ): string {
   if (damage.length === 0) return '';
   const lines = ['', 'Damaged blobs:'];
-  for (const { digest, size, damagedAt, touches } of damage) {
+  for (const { digest, size, damagedAt, touches, heal } of damage) {
     const name = stdout.isTTY === true ? shortenDigests(digest) : digest;
     lines.push(`  ${name}  ${sizeText(size)}  quarantined ${distanceText(damagedAt)}`);
-    if (touches.length === 0) lines.push('    no repository has it any more: gc removes it');
-    for (const { repository, tags } of touches)
-      lines.push(`    ${escapeControls(`${repository}: ${tagsText(tags)}`)}`);
+    const touched = touches.map(({ repository, tags }) => `${repository}: ${tagsText(tags)}`);
+    for (const line of [...touched, `to heal: ${heal}`]) lines.push(`    ${escapeControls(line)}`);
   }
   const [example] = damage.flatMap(({ touches }) => touches.filter(({ tags }) => tags.length > 0));
   if (example !== undefined) {
-    const image = `${door.host}/${example.repository}:${example.tags[0]}`;
+    const image = escapeControls(`${door.host}/${example.repository}:${example.tags[0]}`);
     lines.push(
-      'To heal: push the images again from wherever they still are; only the damaged blobs travel.',
-      escapeControls(`  podman push ${image}     or: skopeo copy SOURCE docker://${image}`),
-      'Or bring them from a registry that has them: berth import registry URL --repositories NAME',
+      `As in: podman push ${image}, or skopeo copy SOURCE docker://${image},`,
+      'or from a registry that has it: berth import registry URL --repositories NAME --overwrite',
     );
   }
   return `${lines.join('\n')}\n`;

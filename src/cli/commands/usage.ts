@@ -27,7 +27,14 @@ interface RepositoryUsage {
   readonly own: BlobCount;
   readonly shared: BlobCount;
   readonly tags: readonly { readonly name: string; readonly exclusive: BlobCount }[];
+  readonly moreTags: boolean;
 }
+
+/** null: for those who may read all of the namespace. */
+type NamespaceUsage = Omit<QuotaUse, 'used' | 'limit'> & {
+  readonly used: QuotaUse['used'] | null;
+  readonly limit: QuotaUse['limit'] | null;
+};
 
 interface FreedBy {
   readonly manifests: number;
@@ -101,16 +108,20 @@ const reasons: Readonly<Record<string, string>> = {
 /** A name without a slash may also be a repository's. */
 async function showNamespace(call: Call<UsageOptions>, name: string): Promise<void> {
   const { api, options, context } = call;
-  let use: QuotaUse;
+  let use: NamespaceUsage;
   try {
-    use = await api.get<QuotaUse>(path`namespaces/${name}/usage`);
+    use = await api.get<NamespaceUsage>(path`namespaces/${name}/usage`);
   } catch (error) {
     if (!(error instanceof ProblemError) || error.problem.code !== 'not-found') throw error;
     await showRepository(call, name);
     return;
   }
-  if (printedShort(use, use.used.bytes, options, context)) return;
   const { used, limit } = use;
+  if (printedShort(use, used?.bytes ?? 0, options, context)) return;
+  if (used === null || limit === null) {
+    const message = `what ${name} uses is for those who may read all of it; ask for a repository: berth usage ${name}/NAME`;
+    throw new CommandError(exitCodes.notAllowed, message);
+  }
   const limitOf = (value: QuotaUse['limit']['bytes'], text: (value: number) => string): string =>
     typeof value === 'number' ? ` of ${text(value)}` : '';
   printFacts(
@@ -125,7 +136,7 @@ async function showNamespace(call: Call<UsageOptions>, name: string): Promise<vo
 
 async function showRepository({ api, options, context }: Call<UsageOptions>, name: string): Promise<void> {
   const usage = await api.get<RepositoryUsage>(placeOf(name));
-  const { own, shared, tags } = usage;
+  const { own, shared, tags, moreTags } = usage;
   if (printedShort(usage, own.bytes + shared.bytes, options, context)) return;
   printFacts(
     [
@@ -137,6 +148,7 @@ async function showRepository({ api, options, context }: Call<UsageOptions>, nam
   );
   const rows = tags.map((tag) => [tag.name, sizeText(tag.exclusive.bytes)]);
   if (rows.length > 0) context.stdout.write(`\n${tableText(['TAG', 'ITS DELETION FREES'], rows)}`);
+  if (moreTags) context.stderr.write(`these are the first ${rows.length} tags; --free-by tells of others\n`);
 }
 
 async function showFreed(
