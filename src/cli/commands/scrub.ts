@@ -69,10 +69,7 @@ export function damageText(
   const [example] = damage.flatMap(({ touches }) => touches.filter(({ tags }) => tags.length > 0));
   if (example !== undefined) {
     const image = escapeControls(`${door.host}/${example.repository}:${example.tags[0]}`);
-    lines.push(
-      `As in: podman push ${image}, or skopeo copy SOURCE docker://${image},`,
-      'or from a registry that has it: berth import registry URL --repositories NAME --overwrite',
-    );
+    lines.push(`As in: podman push ${image}, or skopeo copy SOURCE docker://${image}`);
   }
   return `${lines.join('\n')}\n`;
 }
