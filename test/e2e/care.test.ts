@@ -183,14 +183,14 @@ test('a disk that is full: the push is refused, and after delete and gc --now it
   await mountMemory(t, 'size=40m', folder);
   const environment = { ...shortLease, BERTH_STORAGE_BALLAST: '4MiB', BERTH_STORAGE_KEEP_FREE: '8MiB' };
   const { berth, home, command } = await start(t, { dataFolder: join(folder, 'store'), environment });
-  const large = await buildImage(home, 'large', 14_000_000);
-  const other = await buildImage(home, 'other', 14_000_000);
+  const large = await buildImage(home, 'large', 20_000_000);
+  const other = await buildImage(home, 'other', 20_000_000);
   const digest = await push(home, berth, large, 'team/app:large');
   assert.match(await pushFails(home, berth, other, 'team/app:other'), /507|Insufficient Storage|disk/i);
   await remove(berth, `team/app/manifests/${digest}`);
   await pause(4);
   const freed = await command('gc', '--now');
-  assert.match(freed.stdout, /^freed +13\.4 MiB \(2 blobs, 1 manifest\)/, freed.stderr);
+  assert.match(freed.stdout, /^freed +19\.1 MiB \(2 blobs, 1 manifest\)/, freed.stderr);
   await soon('there is room', async () => {
     await command('gc', '--now');
     const ready = (await (await fetch(`${berth.url}/readyz`)).json()) as { writes: string };
