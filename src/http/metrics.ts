@@ -141,7 +141,24 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Pr
   const commitSeconds = counter('berth_database_commit_seconds_total', 'Time spent in commits');
   const waiting = gauge('berth_database_changes_waiting', 'Changes waiting for a commit');
   const free = gauge('berth_disk_free_bytes', 'Free bytes under the blob store');
+  const oldestCheck = gauge(
+    'berth_blob_oldest_check_timestamp_seconds',
+    'When the blob was read that was checked longest ago; 0: one never was',
+  );
+  const lastDone = new Gauge({
+    name: 'berth_operation_last_done_timestamp_seconds',
+    help: 'When the last operation of a kind that came to its end did so',
+    labelNames: ['kind'] as const,
+    registers,
+  });
   return async () => {
+    const { care } = registry.metadata;
+    for (const kind of ['gc', 'scrub', 'backup'] as const) {
+      const [last] = (await care.operations.list({ kind, state: 'done', limit: 1 })).items;
+      if (last?.endedAt !== undefined) lastDone.set({ kind }, last.endedAt);
+    }
+    const [oldest] = await care.scrub.listOldestChecked(1);
+    if (oldest !== undefined) oldestCheck.set(oldest.verifiedAt);
     const [totals, space] = await Promise.all([
       registry.metadata.repositories.totals(),
       registry.store.space(),

@@ -9,6 +9,7 @@ import {
   type Verdict,
   verdictOnAction,
   verdictOnApi,
+  verdictOnManagedRepository,
   verdictOnRepository,
 } from '../support/matrix/expectations.ts';
 import {
@@ -88,8 +89,10 @@ describe('the authorization matrix', () => {
   });
 
   it('lets everybody do what he may in the management API and no more', async () => {
-    await judge(byPath('/api/v1'), (expectation, { target }, asker) =>
-      verdictOnApi(expectation, asker, target),
+    await judge(byPath('/api/v1'), (expectation, { target, repository }, asker) =>
+      repository === undefined
+        ? verdictOnApi(expectation, asker, target)
+        : verdictOnManagedRepository(expectation, asker, repository),
     );
   });
 
@@ -256,7 +259,7 @@ function twinsOf(
     ['hidden', 'unauthenticated'].includes(verdictOnApi(expectation, asker, target));
   for (const request of requests) {
     const { namespace, user } = request.target;
-    if (!isApi(request.path) || !isHidden(request)) continue;
+    if (!isApi(request.path) || request.repository !== undefined || !isHidden(request)) continue;
     const find = (target: { namespace: unknown; user: unknown }) =>
       requests.find((one) => one.target.namespace === target.namespace && one.target.user === target.user);
     if (namespace === 'shop') {

@@ -47,6 +47,7 @@ export function makeCareStore(parts: Parts, ask: Ask): CareStore {
     quotas: makeQuotaStore(parts, ask),
     usage: {
       stored: () => ask(() => quotas.stored()),
+      shared: (page) => ask(() => usage.shared(page)),
       ofRepository: (page) => ask(() => usage.ofRepository(page)),
       freedBy: (named) => ask(() => usage.freedBy(named)),
     },

@@ -81,6 +81,22 @@ DELETE /api/v1/grants/:id [administrator]
 GET /api/v1/access [signed-in]
 GET /api/v1/audit [auditor, admin]
 GET /api/v1/audit/export [auditor]
+
+GET /api/v1/operations [administrator, auditor]
+POST /api/v1/operations [administrator]
+GET /api/v1/operations/:id [administrator, auditor]
+GET /api/v1/operations/:id/events [administrator, auditor]
+POST /api/v1/operations/:id/pause [administrator]
+POST /api/v1/operations/:id/resume [administrator]
+POST /api/v1/operations/:id/cancel [administrator]
+GET /api/v1/damage [auditor]
+GET /api/v1/quotas [auditor]
+PUT /api/v1/quota [administrator]
+PUT /api/v1/namespaces/:namespace/quota [administrator]
+GET /api/v1/usage [administrator, auditor]
+GET /api/v1/namespaces/:namespace/usage [read]
+GET /api/v1/repositories/:repository/-/usage [read]
+GET /api/v1/backups [auditor]
 `;
 
 export interface Expectation {
@@ -216,6 +232,21 @@ function isMet(need: string, asker: Asker, { namespace = 'nope', user }: Target,
     default:
       return false;
   }
+}
+
+/** Of what is about one repository, by its key. */
+export function verdictOnManagedRepository(
+  { method, needs }: Expectation,
+  asker: Asker,
+  repository: string,
+): Verdict {
+  if (asker.credentials === 'void' || asker.carries !== undefined) return 'unauthenticated';
+  if (asker.registryRole === 'administrator') return 'allowed';
+  if (asker.registryRole === 'auditor' && method === 'GET') return 'allowed';
+  const role = roleOn(asker, repository);
+  if (needs.some((need) => includes(role, need as Role))) return 'allowed';
+  if (asker.credentials === 'nobody') return 'unauthenticated';
+  return role === undefined ? 'hidden' : 'denied';
 }
 
 export function verdictOnApi({ method, needs }: Expectation, asker: Asker, target: Target): Verdict {

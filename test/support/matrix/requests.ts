@@ -33,6 +33,12 @@ export function requestsOf(expectation: Expectation, world: World, asker: Asker)
     );
   }
   if (!url.startsWith('/api/v1')) return [plain(expectation)];
+  if (url.includes(':repository')) {
+    return (Object.keys(repositories) as RepositoryKey[]).map((repository) => {
+      const made = apiRequest(expectation, nowhere);
+      return { ...made, path: made.path.replace(':repository', repositories[repository]), repository };
+    });
+  }
   if (/:namespace|:organization/.test(url)) {
     const users = url.includes(':user') ? [...otherUsers, asker.name] : ['otto'];
     return namespaces.flatMap((namespace) =>
@@ -76,7 +82,8 @@ function apiRequest({ method, url }: Expectation, target: Target): MatrixRequest
     .replace(':user', target.user ?? '')
     .replace(':robot', `${target.namespace}+bot`)
     .replace(':team', 'dev')
-    .replace(':id', '999999');
+    // The first operation is there; nothing else has such an id.
+    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999');
   const query = url === '/api/v1/access' ? '?repository=acme/app' : '';
   const body = method === 'GET' ? undefined : uselessBody;
   const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };

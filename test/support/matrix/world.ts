@@ -80,6 +80,9 @@ export async function buildWorld(t: TestContext): Promise<World> {
   const api = await startApi(t, { 'log.requests': 'false' });
   await addAccounts(api);
   const layer = await addRepositories(api);
+  const { status } = await api.admin.post('/operations', { kind: 'gc', dryRun: true });
+  assert.equal(status, 202);
+  await api.registry.registry.operations.wait(1);
   return { ...api, layer, askers: await makeAskers(api) };
 }
 

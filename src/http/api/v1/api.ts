@@ -3,8 +3,10 @@
 import type { FastifyInstance } from 'fastify';
 import { accessRoutes } from './access.ts';
 import { auditRoutes } from './audit.ts';
+import { backupRoutes } from './backups.ts';
 import { parseBodies } from './bodies.ts';
 import type { ApiContext } from './context.ts';
+import { damageRoutes } from './damage.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { meRoutes } from './me.ts';
@@ -12,8 +14,10 @@ import { memberRoutes } from './members.ts';
 import { namespaceRoutes } from './namespaces.ts';
 import { requireNeeds } from './needs-guard.ts';
 import { describeRoutes, documentRoutes } from './openapi.ts';
+import { operationRoutes } from './operations.ts';
 import { organizationRoutes } from './organizations.ts';
 import { Problem, replyWithProblem } from './problem.ts';
+import { quotaRoutes } from './quotas.ts';
 import { registryRoutes } from './registry.ts';
 import { robotRoutes } from './robots.ts';
 import { basePath, Routes } from './route.ts';
@@ -21,6 +25,7 @@ import { sessionRoutes } from './sessions.ts';
 import { setPasswordRoutes } from './set-password.ts';
 import { teamRoutes } from './teams.ts';
 import { tokenRoutes } from './tokens.ts';
+import { usageRoutes } from './usage.ts';
 import { userChangeRoutes } from './user-changes.ts';
 import { userRoutes } from './users.ts';
 import { compileValidator } from './validation.ts';
@@ -68,6 +73,11 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       grantRoutes(routes, context);
       accessRoutes(routes, context);
       auditRoutes(routes, context);
+      operationRoutes(routes, context);
+      damageRoutes(routes, context);
+      quotaRoutes(routes, context);
+      usageRoutes(routes, context);
+      backupRoutes(routes, context);
       routes.refuseOtherMethods();
     },
     { prefix: basePath },

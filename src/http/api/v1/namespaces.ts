@@ -105,7 +105,12 @@ function usageOf({ repositories, usedBytes }: Namespace) {
   return { repositories, size: usedBytes };
 }
 
-function readsAll({ request, params, now }: Call<{ readonly namespace: string }, unknown, unknown>): boolean {
+/** Whether the caller may read everything in the namespace of the path, and so be told how much there is. */
+export function readsAll({
+  request,
+  params,
+  now,
+}: Call<{ readonly namespace: string }, unknown, unknown>): boolean {
   // Mode open: everything about content is everybody's.
   if (request.rights === undefined) return true;
   return request.rights.roleOnNamespace(params.namespace, now) !== undefined;

@@ -8,6 +8,8 @@ import type { Principal } from '../../../auth/access.ts';
 import { isWithin, namespaceOfPattern, wholeRegistry } from '../../../auth/pattern.ts';
 import type { Rights } from '../../../auth/rights.ts';
 import { includesRole } from '../../../auth/roles.ts';
+import type { RepositoryName } from '../../../oci/name.ts';
+import type { Role } from '../../../storage/account-store.ts';
 
 export const needs = [
   'anyone',
@@ -32,6 +34,8 @@ export interface Target {
   readonly user?: string | undefined;
   /** Of /namespaces/… or /organizations/…, or of a query member of that name. */
   readonly namespace?: string | undefined;
+  /** Of /repositories/…/-/…, with the role that the caller has on it. */
+  readonly repository?: { readonly name: RepositoryName; readonly role: Role | undefined } | undefined;
 }
 
 /** Namespaces whose robots, grants and settings are for administrators, whatever was granted on what is in them. */
@@ -69,7 +73,7 @@ export function reachesAccount({ ceiling }: Rights, reads: boolean): boolean {
 function meets(need: Need, { target, reads, principal, rights, usersFound, now }: Question): boolean {
   const isUser = principal.kind === 'user';
   const reachesIt = reachesAccount(rights, reads);
-  const { namespace } = target;
+  const { namespace, repository } = target;
   switch (need) {
     case 'anyone':
       return true;
@@ -87,6 +91,7 @@ function meets(need: Need, { target, reads, principal, rights, usersFound, now }
     case 'write':
     case 'maintain':
     case 'admin':
+      if (repository !== undefined) return includesRole(repository.role, need);
       if (need === 'admin' && ownedByAdministrators.has(namespace ?? '')) return false;
       return namespace !== undefined && includesRole(rights.roleOnNamespace(namespace, now), need);
     case 'admin-of-part':
@@ -120,8 +125,10 @@ const namesOfNeeds: Record<Need, string> = {
 };
 
 /** The sentence for somebody who sees the object and may not do this. */
-export function sentenceOfRefusal({ needs: wanted, rights, reads }: Question): string {
-  const listed = wanted.map((need) => namesOfNeeds[need]).join(', or ');
+export function sentenceOfRefusal({ needs: wanted, rights, reads, target }: Question): string {
+  const named = wanted.map((need) => namesOfNeeds[need]).join(', or ');
+  const listed =
+    target.repository === undefined ? named : named.replaceAll('on the namespace', 'on the repository');
   const { ceiling } = rights;
   const bounds = [ceiling?.role, ceiling?.patterns?.join(', ')].filter((bound) => bound !== undefined);
   const isBounded = bounds.length > 0 && !reachesAccount(rights, reads);

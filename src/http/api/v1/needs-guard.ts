@@ -3,12 +3,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Authentication, Principal, RequestFacts } from '../../../auth/access.ts';
 import type { Rights } from '../../../auth/rights.ts';
+import { parseRepositoryName } from '../../../oci/name.ts';
 import type { Namespace } from '../../../storage/account-store.ts';
 import { factsOf } from '../../facts.ts';
 import type { NeedGuard } from '../../guard.ts';
 import type { ApiContext } from './context.ts';
 import { isMet, type Need, needs, type Question, sentenceOfRefusal, type Target } from './need.ts';
-import { notFound, Problem } from './problem.ts';
+import { notFound, Problem, parseMember } from './problem.ts';
 import { isForeignPage, refuseForgery, sessionCookieOf } from './session-cookie.ts';
 
 declare module 'fastify' {
@@ -68,7 +69,7 @@ async function admit(request: FastifyRequest, context: ApiContext): Promise<void
   request.rights = rights;
   await judge(request, context, {
     needs: wanted,
-    target: targetOf(request),
+    target: { ...targetOf(request), repository: await repositoryOf(request, context, rights) },
     reads: request.method === 'GET',
     principal,
     rights,
@@ -84,7 +85,10 @@ async function judge(request: FastifyRequest, context: ApiContext, question: Que
     if (await seesNamespace(context, question, target.namespace)) return;
   }
   if (principal.kind === 'anonymous') throw unauthenticated('sign in to use this');
-  if (target.namespace !== undefined) {
+  const { repository } = target;
+  if (repository !== undefined) {
+    if (repository.role === undefined) throw notFound(`repository ${repository.name}`);
+  } else if (target.namespace !== undefined) {
     if (!(await seesNamespace(context, question, target.namespace))) throw notFound(nameOfNamespace(request));
   } else if (target.user !== undefined && target.user !== principal.name) {
     if (rights.registryRole === 'user') throw notFound(`user ${target.user}`);
@@ -151,6 +155,18 @@ function targetOf(request: FastifyRequest): Target {
     user: params.user,
     namespace: named ?? (typeof namespace === 'string' ? namespace : undefined),
   };
+}
+
+async function repositoryOf(
+  { params }: FastifyRequest,
+  context: ApiContext,
+  rights: Rights,
+): Promise<Target['repository']> {
+  const { repository } = params as { repository?: string };
+  if (repository === undefined) return undefined;
+  const name = parseMember('/params/repository', () => parseRepositoryName(repository));
+  const visibility = await context.authority.policy.findVisibility(name);
+  return { name, role: rights.roleOn(name, visibility, context.clock.unixSeconds()) };
 }
 
 function nameOfNamespace(request: FastifyRequest): string {

@@ -6,6 +6,8 @@ import { InvalidNameError } from '../../../auth/account-name.ts';
 import { PasswordQueueFullError } from '../../../auth/password-hashes.ts';
 import { InvalidPasswordError } from '../../../auth/password-rules.ts';
 import { OciError } from '../../../oci/errors.ts';
+import { quotaDenied } from '../../../registry/quota.ts';
+import { QuotaExceededError } from '../../../storage/care-store.ts';
 import { drainBody } from '../../body.ts';
 import { asOciError } from '../../errors.ts';
 
@@ -130,6 +132,9 @@ export function asProblem(error: unknown): Problem {
     return new Problem('too-many-requests', 'too many passwords are being checked: try again in a moment', {
       headers: { 'retry-after': String(error.retryAfterSeconds) },
     });
+  }
+  if (error instanceof QuotaExceededError) {
+    return new Problem('quota-exceeded', quotaDenied(error.excess).message);
   }
   const oci = asOciError(error);
   const meant = error instanceof OciError;

@@ -46,7 +46,7 @@ export type Answer =
   | { readonly kind: 'none' }
   | {
       readonly kind: 'object';
-      readonly status: 200 | 201;
+      readonly status: 200 | 201 | 202;
       readonly body: object;
       /** What the entity tag is made of; default: the body. */
       readonly tagged: object;
@@ -70,6 +70,11 @@ export function created(location: string, body: object, once: object = {}): Answ
     tagged: body,
     location: basePath + location,
   };
+}
+
+/** 202 with an operation that goes on, and where it is told of. */
+export function accepted(location: string, body: object): Answer {
+  return { kind: 'object', status: 202, body, tagged: body, location: basePath + location };
 }
 
 export function list(page: ListPage<object>): Answer {

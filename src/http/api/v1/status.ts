@@ -3,9 +3,20 @@ import { type Static, Type } from 'typebox';
 import { isLoopbackAddress } from '../../../auth/open-access.ts';
 import type { ApiContext } from './context.ts';
 import { nullable, strict } from './schemas.ts';
+import { careStatus, careWarnings, readCare } from './status-care.ts';
 
 const warning = strict({
-  code: Type.Enum(['no-tls', 'disk', 'token-unused', 'token-expires', 'read-only', 'open']),
+  code: Type.Enum([
+    'no-tls',
+    'disk',
+    'token-unused',
+    'token-expires',
+    'read-only',
+    'open',
+    'damage',
+    'backup-failed',
+    'collection-stopped',
+  ]),
   detail: Type.String({ description: 'What it is about and what to do, for a person.' }),
 });
 export const statusSchema = strict({
@@ -26,6 +37,7 @@ export const statusSchema = strict({
     total: Type.Integer({ description: 'Bytes.' }),
     freeInodes: nullable(Type.Integer()),
   }),
+  ...careStatus,
   warnings: Type.Array(warning),
 });
 type Status = Static<typeof statusSchema>;
@@ -36,11 +48,12 @@ const namedTokens = 20;
 
 export async function readStatus(context: ApiContext, now: number): Promise<Status> {
   const { metadata, store, writes } = context.registry;
-  const [totals, space, state, users] = await Promise.all([
+  const [totals, space, state, users, care] = await Promise.all([
     metadata.repositories.totals(),
     store.space(),
     writes.state(),
     metadata.accounts.users.count(),
+    readCare(context),
   ]);
   const { blobBytes, ...counts } = totals;
   return {
@@ -50,7 +63,12 @@ export async function readStatus(context: ApiContext, now: number): Promise<Stat
     counts: { users, ...counts },
     size: blobBytes,
     disk: { free: space.freeBytes, total: space.totalBytes, freeInodes: space.freeInodes ?? null },
-    warnings: [...surroundings(context, state), ...(await tokenWarnings(context, now))],
+    ...care,
+    warnings: [
+      ...surroundings(context, state),
+      ...(await careWarnings(context)),
+      ...(await tokenWarnings(context, now)),
+    ],
   };
 }
 
