@@ -5,19 +5,26 @@ import { ConfigurationError } from '../config/faults.ts';
 import { version } from '../version.ts';
 import { addAccess } from './commands/access.ts';
 import { addAudit } from './commands/audit.ts';
+import { addBackup } from './commands/backup.ts';
 import { addConfig } from './commands/config.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addGc } from './commands/gc.ts';
+import { addImport } from './commands/import.ts';
 import { addKey } from './commands/key.ts';
 import { addLogin } from './commands/login.ts';
+import { addOperation } from './commands/operation.ts';
 import { addOrg } from './commands/org.ts';
+import { addQuota } from './commands/quota.ts';
 import { addReadOnly } from './commands/read-only.ts';
 import { addRobot } from './commands/robot.ts';
+import { addScrub } from './commands/scrub.ts';
 import { addServe } from './commands/serve.ts';
 import { addSession } from './commands/session.ts';
 import { addSetup } from './commands/setup.ts';
 import { addStatus } from './commands/status.ts';
 import { addTeam } from './commands/team.ts';
 import { addToken } from './commands/token.ts';
+import { addUsage } from './commands/usage.ts';
 import { addUser } from './commands/user.ts';
 import { addVersion } from './commands/version.ts';
 import { addWhoami } from './commands/whoami.ts';
@@ -28,7 +35,8 @@ import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts';
 const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
-  ...[addAudit, addKey, addReadOnly],
+  ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
+  ...[addOperation, addReadOnly],
 ] as const;
 
 const examples = `

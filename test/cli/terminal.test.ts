@@ -7,6 +7,7 @@ import { makeTestFolder, project } from '../support/berth-command.ts';
 import { commandLine } from '../support/command-line.ts';
 import { findProgram } from '../support/programs.ts';
 import { startRegistry } from '../support/registry.ts';
+import { startSilentRegistry } from '../support/silent-registry.ts';
 
 const skip = findProgram('script') === undefined ? 'script (util-linux) is not installed' : false;
 const password = 'a-password-for-tests';
@@ -68,6 +69,20 @@ async function start(t: TestContext) {
 }
 
 describe('on a terminal', { skip, concurrency: 2 }, () => {
+  test('long work is one line that is written over, and Ctrl-C leaves it to the server', async (t) => {
+    const { open, berth } = await start(t);
+    const terminal = open('import', 'registry', await startSilentRegistry(t));
+    await terminal.sees(/\r\u001b\[Kimport {2}00:00:01/);
+    await terminal.sees(/\r\u001b\[Kimport {2}00:00:02/);
+    terminal.types('\u0003');
+    await terminal.sees(
+      /\r\u001b\[Kberth: interrupted: operation \d+ goes on\. berth operation show \d+ --follow/,
+    );
+    assert.equal(await terminal.ended, 130);
+    const id = (await berth('operation', 'list', '-q')).trim();
+    assert.match(await berth('operation', 'cancel', id), /is cancelled/);
+  });
+
   test('a password is typed twice, a star for each letter, with corrections', async (t) => {
     const { berth, open, registry } = await start(t);
     const terminal = open('user', 'passwd', 'admin');

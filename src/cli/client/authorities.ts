@@ -6,12 +6,20 @@ import { getCACertificates } from 'node:tls';
 
 /** PEM certificates for a connection to `host` (HOST or HOST:PORT, as the folder is called). containers-certs.d(5). */
 export function authoritiesFor(host: string, homeFolder: string): readonly string[] {
-  const folders = [
+  return [
+    ...getCACertificates('default'),
+    ...getCACertificates('system'),
+    ...authoritiesOf(host, homeFolder),
+  ];
+}
+
+/** Those that are there for `host` alone. */
+export function authoritiesOf(host: string, homeFolder: string): readonly string[] {
+  return [
     join(homeFolder, '.config/containers/certs.d', host),
     join('/etc/containers/certs.d', host),
     join('/etc/docker/certs.d', host),
-  ];
-  return [...getCACertificates('default'), ...getCACertificates('system'), ...folders.flatMap(readFolder)];
+  ].flatMap(readFolder);
 }
 
 function readFolder(folder: string): readonly string[] {

@@ -18,8 +18,11 @@ export async function findCredential(
   host: string,
   surroundings: Surroundings,
 ): Promise<Credential | undefined> {
-  const token = readToken(surroundings);
-  if (token !== undefined) return token;
+  return readToken(surroundings) ?? findStored(host, surroundings);
+}
+
+/** What podman login or docker login left for a host; BERTH_TOKEN is for this registry and no other. */
+export async function findStored(host: string, surroundings: Surroundings): Promise<Credential | undefined> {
   for (const path of authFilesToRead(surroundings)) {
     const file = readAuthFile(path);
     const found = file && (await findInFile(file, path, host, surroundings));

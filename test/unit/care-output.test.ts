@@ -1,0 +1,306 @@
+// What long work prints: one line that is written over on a terminal, a JSON line a second elsewhere, and reports at the end.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Operation } from '../../src/cli/client/care-shapes.ts';
+import { assertDone } from '../../src/cli/client/operations.ts';
+import { serverPath } from '../../src/cli/client/server-paths.ts';
+import { CommandError } from '../../src/cli/exit-codes.ts';
+import { collectionText, exitCodeFor, reportText } from '../../src/cli/output/care-reports.ts';
+import {
+  durationText,
+  type OperationView,
+  Progress,
+  progressJson,
+  progressText,
+  timeText,
+} from '../../src/cli/output/progress.ts';
+
+const running: OperationView = {
+  id: 42,
+  kind: 'backup',
+  state: 'running',
+  done: 1024 ** 3,
+  total: 4 * 1024 ** 3,
+  rate: 64 * 1024 ** 2,
+  remainingSeconds: 48,
+  report: null,
+};
+
+function operation(kind: string, report: object | null, more: Partial<Operation> = {}): Operation {
+  return {
+    ...running,
+    kind,
+    state: 'done',
+    actor: 'local:0(root)',
+    request: {},
+    startedAt: '2026-11-24T10:00:00.000Z',
+    endedAt: '2026-11-24T10:01:52.000Z',
+    report: report as Operation['report'],
+    ...more,
+  };
+}
+
+const piped = { stdout: { write: () => undefined } };
+const terminal = { stdout: { write: () => undefined, isTTY: true } };
+
+describe('progress', () => {
+  test('a line tells how much of it is done, how fast, and how long it will take', () => {
+    assert.equal(
+      progressText(running, 16),
+      'backup  [=====               ]  25 %  1.0 GiB of 4.0 GiB  64.0 MiB/s  00:00:48 left',
+    );
+    assert.equal(
+      progressText({ ...running, kind: 'scrub', done: 900, total: 2516, rate: 41.7 }, 21),
+      'scrub  [=======             ]  35 %  900 of 2,516  42/s  00:00:48 left',
+    );
+    assert.equal(
+      progressText(
+        {
+          ...running,
+          kind: 'import',
+          done: 12,
+          total: 41,
+          report: { bytes: 31.2 * 1024 ** 3, damaged: 2 },
+        },
+        16,
+      ),
+      'import  [=====               ]  29 %  12 of 41 repositories  31.2 GiB  2 damaged  00:00:48 left',
+    );
+  });
+
+  test('what is not known is left out', () => {
+    const unknown = { ...running, done: null, total: null, rate: null, remainingSeconds: null };
+    assert.equal(progressText({ ...unknown, kind: 'gc' }, 3), 'gc  00:00:03');
+    assert.equal(progressText({ ...unknown, kind: 'gc', done: 5 }, 3), 'gc  5  00:00:03');
+    assert.match(progressText({ ...running, state: 'paused' }, 3), /4\.0 GiB {2}paused$/);
+    assert.match(progressText({ ...running, done: 0, total: 0 }, 3), /\[={20}\] 100 %/);
+  });
+
+  test('on a terminal one line is written over and taken away', () => {
+    const { progress, printed, at } = makeProgress(true);
+    progress.show(running);
+    assert.equal(printed(), '', 'short work shows nothing');
+    at(1500);
+    progress.show(running);
+    progress.show({ ...running, state: 'paused' });
+    progress.clear();
+    progress.clear();
+    const lines = printed().split('\r\u001b[K');
+    assert.deepEqual(
+      lines.map((line) => line.slice(0, 6)),
+      ['', 'backup', 'backup', ''],
+    );
+    assert.ok(lines.every((line) => line.length < 60));
+  });
+
+  test('elsewhere it is a JSON line a second', () => {
+    const { progress, printed, at } = makeProgress(false);
+    for (const milliseconds of [0, 900, 1100, 1600, 2099, 2100, 2200, 3200]) {
+      at(milliseconds);
+      progress.show({ ...running, done: milliseconds });
+    }
+    progress.clear();
+    const lines = printed().trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line).done),
+      [1100, 2100, 3200],
+    );
+    assert.equal(lines[0], progressJson({ ...running, done: 1100 }));
+    assert.deepEqual(Object.keys(JSON.parse(lines[0] ?? '')), [
+      ...['id', 'kind', 'state', 'done', 'total', 'rate', 'remainingSeconds'],
+    ]);
+    assert.equal(JSON.parse(progressJson({ ...running, id: null })).id, undefined);
+  });
+
+  test('times', () => {
+    assert.deepEqual([0, 59.6, 112, 3600 * 30].map(timeText), [
+      ...['00:00:00', '00:01:00', '00:01:52', '30:00:00'],
+    ]);
+    assert.deepEqual([0.2, 4, 60, 125, 3780].map(durationText), [
+      ...['under a second', '4 s', '1 min', '2 min 5 s', '1 h 3 min'],
+    ]);
+  });
+});
+
+function makeProgress(isTTY: boolean) {
+  let now = 0;
+  let text = '';
+  const stderr = { write: (more: string) => (text += more), isTTY, columns: 60 };
+  return {
+    progress: new Progress({ stderr }, () => now),
+    printed: () => text,
+    at: (milliseconds: number) => (now = milliseconds),
+  };
+}
+
+const collection = {
+  dryRun: false,
+  freed: { blobs: 212, bytes: 1.2 * 1024 ** 3, manifests: 38 },
+  held: [
+    { reason: 'undelete', blobs: 900, bytes: 9.8 * 1024 ** 3 },
+    { reason: 'lease', blobs: 3, bytes: 0.3 * 1024 ** 3 },
+  ],
+  files: { removed: 212, waiting: 0 },
+  orphans: { blobs: 0, bytes: 0 },
+  seconds: 4,
+};
+
+describe('reports', () => {
+  test('of a collection: what came free, and what is held and why', () => {
+    assert.equal(
+      collectionText(collection, { undelete: '14 days', lease: '24 h' }),
+      'freed  1.2 GiB (212 blobs, 38 manifests) in 4 s\n' +
+        'held   9.8 GiB deleted less than 14 days ago (berth gc --now gives it up)\n' +
+        'held   307 MiB pushed or seen by clients in the last 24 h; comes free by itself\n',
+    );
+    assert.match(collectionText(collection), /deleted not long ago .*\n.*clients not long ago; comes/);
+    const dry = collectionText({ ...collection, dryRun: true, held: [] });
+    assert.equal(dry, 'would free  1.2 GiB (212 blobs, 38 manifests)\n');
+    const more = { files: { removed: 0, waiting: 2 }, orphans: { blobs: 1, bytes: 2048 } };
+    assert.match(
+      collectionText({ ...collection, ...more }),
+      /2\.0 KiB in 1 file that a crash left\n.*waiting +2 files/s,
+    );
+  });
+
+  test('of a collection that stopped: why, and exit code 6', () => {
+    const stopped = { ...collection, stopped: 'too much', held: [] };
+    assert.match(collectionText(stopped), /^would free .*\nstopped .*berth gc --force\n$/);
+    assert.equal(exitCodeFor(operation('gc', stopped)), 6);
+    assert.equal(exitCodeFor(operation('gc', { ...stopped, dryRun: true })), 0);
+    assert.equal(exitCodeFor(operation('gc', collection)), 0);
+  });
+
+  const scrub = {
+    deep: true,
+    database: { sound: true, faults: [] },
+    blobs: { checked: 2114, bytes: 31.2 * 1024 ** 3, damaged: 0, known: 0, healed: 0 },
+    unknownFiles: { files: 0, bytes: 0 },
+    manifests: { checked: 402, damaged: 0, edgesMissing: 0 },
+    links: { wrong: 0 },
+    faults: [],
+    repaired: false,
+    sound: true,
+  };
+
+  test('of a scrub: what was checked, and exit code 3 for damage', () => {
+    assert.equal(
+      reportText(operation('scrub', scrub), piped),
+      'checked  2,114 blobs (31.2 GiB; every byte read), 402 manifests and the database in 1 min 52 s\n' +
+        'sound    all of it\n',
+    );
+    const damaged = {
+      ...scrub,
+      blobs: { ...scrub.blobs, damaged: 2, known: 1, healed: 1 },
+      manifests: { ...scrub.manifests, edgesMissing: 3 },
+      database: { sound: false, faults: ['x'] },
+      sound: false,
+      faults: ['database: x'],
+    };
+    const text = reportText(operation('scrub', damaged), piped);
+    for (const line of [/healed +1 blob:/, /damaged +2 blobs, quarantined now/, /damaged +1 blob, .*before/])
+      assert.match(text, line);
+    assert.match(text, /rows +3 wrong; berth scrub --repair mends them\n/);
+    assert.match(text, /\n +database: x\n$/);
+    assert.equal(exitCodeFor(operation('scrub', damaged)), 3);
+    assert.equal(exitCodeFor(operation('scrub', scrub)), 0);
+  });
+
+  const imported = {
+    repositories: { done: 41, total: 41 },
+    manifests: { stored: 402, present: 0 },
+    tags: { stored: 388, present: 0 },
+    blobs: { linked: 0, copied: 2114, fetched: 0, mounted: 0, present: 0 },
+    bytes: 31.2 * 1024 ** 3,
+    damaged: 0,
+    found: 0,
+    findings: [] as object[],
+  };
+
+  test('of an import: one line, and what was left out', () => {
+    assert.equal(
+      reportText(operation('import', imported), piped),
+      'repositories 41/41   tags 388   blobs 2,114 (copied)   31.2 GiB   0 damaged   00:01:52\n',
+    );
+    assert.equal(exitCodeFor(operation('import', imported)), 0);
+    const digest = `sha256:${'ab'.repeat(32)}`;
+    const faulty = {
+      ...imported,
+      blobs: { ...imported.blobs, copied: 2000, present: 114 },
+      damaged: 1,
+      found: 1,
+      findings: [
+        { kind: 'damaged', repository: 'team/app', tags: ['1', '2'], digest, detail: 'other bytes' },
+      ],
+    };
+    const text = reportText(operation('import', faulty), piped);
+    assert.match(text, /blobs 2,114 \(2,000 copied, 114 here already\) .* 1 damaged/);
+    assert.ok(text.includes(`damaged  team/app:1,2  ${digest}  other bytes\n`), text);
+    assert.ok(reportText(operation('import', faulty), terminal).includes('sha256:abababababab  other'));
+    assert.equal(exitCodeFor(operation('import', faulty)), 3);
+  });
+
+  test('of a backup: where it is and what it took', () => {
+    const report = {
+      name: '20261124T100000Z-1f2e',
+      seconds: 3,
+      blobs: { present: 10, linked: 0, copied: 2 },
+      bytes: { present: 1024, linked: 0, copied: 1024 },
+      damaged: [],
+      verified: null,
+      pruned: null,
+    };
+    const made = operation('backup', report, { request: { destination: '/mnt/backup' } });
+    assert.equal(
+      reportText(made, piped),
+      'backup  20261124T100000Z-1f2e in /mnt/backup\n' +
+        'holds   12 blobs (2.0 KiB; 2 copied, 10 there already) in 3 s\n',
+    );
+    assert.equal(exitCodeFor(made), 0);
+    const damaged = [{ digest: `sha256:${'ab'.repeat(32)}`, found: 'missing' }];
+    const pruned = { removed: ['a'], bytes: 2048 };
+    const more = operation('backup', { ...report, damaged, pruned, verified: { faults: [] } });
+    assert.match(
+      reportText(more, piped),
+      /damaged +sha256:\w+: missing\n.*\nverified .*\nremoved +1 old backup/s,
+    );
+    assert.equal(exitCodeFor(more), 3);
+  });
+
+  test('an operation that did not come to its end is a failure with a reason', () => {
+    const ends = (state: Operation['state'], report: object | null = null) => {
+      try {
+        assertDone(operation('gc', report, { state }));
+      } catch (error) {
+        assert(error instanceof CommandError);
+        return [error.code, error.message];
+      }
+      return [];
+    };
+    assert.deepEqual(ends('done'), []);
+    assert.deepEqual(ends('failed', { error: 'no room' }), [1, 'gc (operation 42) failed: no room']);
+    assert.match(String(ends('cancelled')), /^1,.*was cancelled; what it did so far stays done$/);
+    assert.match(String(ends('interrupted')), /^1,.*ended with the server/);
+  });
+});
+
+describe('a path that the server uses', () => {
+  const door = { host: 'nas:5000', target: { origin: 'http://x' }, headers: {}, credential: undefined };
+  const ends = { folder: undefined, close: async () => undefined };
+  const paths = (kind: 'registry' | 'socket' | 'folder', path: string) => {
+    let told = '';
+    const stderr = { write: (text: string) => (told += text) };
+    const context = { ...piped, stderr, folder: '/home/ana' } as unknown as Parameters<typeof serverPath>[3];
+    return [serverPath({ ...door, ...ends, kind }, path, 'PATH', context), told];
+  };
+
+  test('is absolute, and told apart from one of this machine', () => {
+    assert.deepEqual(paths('folder', 'x'), ['/home/ana/x', '']);
+    assert.deepEqual(paths('socket', '../x'), [
+      '/home/x',
+      "/home/x is a path of the server's, with the server's rights\n",
+    ]);
+    assert.deepEqual(paths('registry', '/x'), ['/x', '/x is a path on the machine of nas:5000\n']);
+    assert.throws(() => paths('registry', 'x'), { code: 2 });
+  });
+});
