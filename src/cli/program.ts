@@ -3,41 +3,11 @@ import { Command, CommanderError } from 'commander';
 import { findClosest } from '../config/closest.ts';
 import { ConfigurationError } from '../config/faults.ts';
 import { version } from '../version.ts';
-import { addAccess } from './commands/access.ts';
-import { addAudit } from './commands/audit.ts';
-import { addBackup } from './commands/backup.ts';
-import { addConfig } from './commands/config.ts';
-import { addDoctor } from './commands/doctor.ts';
-import { addGc } from './commands/gc.ts';
-import { addImport } from './commands/import.ts';
-import { addKey } from './commands/key.ts';
-import { addLogin } from './commands/login.ts';
-import { addOperation } from './commands/operation.ts';
-import { addOrg } from './commands/org.ts';
-import { addQuota } from './commands/quota.ts';
-import { addReadOnly } from './commands/read-only.ts';
-import { addRobot } from './commands/robot.ts';
-import { addScrub } from './commands/scrub.ts';
 import { addServe } from './commands/serve.ts';
-import { addSession } from './commands/session.ts';
-import { addSetup } from './commands/setup.ts';
-import { addStatus } from './commands/status.ts';
-import { addTeam } from './commands/team.ts';
-import { addToken } from './commands/token.ts';
-import { addUsage } from './commands/usage.ts';
-import { addUser } from './commands/user.ts';
-import { addVersion } from './commands/version.ts';
-import { addWhoami } from './commands/whoami.ts';
 import type { CommandContext, Surroundings } from './context.ts';
 import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts';
 
-/** In the order of --help. */
-const commands = [
-  ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
-  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
-  ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
-  ...[addOperation, addReadOnly],
-] as const;
+type AddCommand = (program: Command, context: CommandContext) => void;
 
 const examples = `
 Examples:
@@ -54,15 +24,20 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   let code: ExitCode = exitCodes.done;
   const context: CommandContext = { ...surroundings, finish: (ended) => (code = ended) };
   try {
-    await buildProgram(context).parseAsync([...args], { from: 'user' });
+    await buildProgram(context, await commandsFor(args)).parseAsync([...args], { from: 'user' });
     return code;
   } catch (error) {
     return reportEnd(error, context);
   }
 }
 
-/** Every command there is, ready to parse a command line. */
-export function buildProgram(context: CommandContext): Command {
+// A server needs one command, and keeps what it loads for as long as it lives: the others are 13 MiB.
+async function commandsFor(args: readonly string[]): Promise<readonly AddCommand[]> {
+  return args[0] === 'serve' ? [addServe] : (await import('./commands/all.ts')).commands;
+}
+
+/** `commands`, ready to parse a command line. */
+export function buildProgram(context: CommandContext, commands: readonly AddCommand[]): Command {
   const program = new Command('berth')
     .description('A private container registry: one process, one folder.')
     .version(version, '-V, --version', 'print the version')

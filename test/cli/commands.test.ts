@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { Command } from 'commander';
+import { commands } from '../../src/cli/commands/all.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
 import { runHere } from '../support/command-line.ts';
@@ -69,7 +70,7 @@ describe('help', () => {
     stderr: { write: () => true },
     finish: () => undefined,
   };
-  for (const command of walk(buildProgram(context))) {
+  for (const command of walk(buildProgram(context, commands))) {
     test(`berth ${command} --help has examples and ends with 0`, async () => {
       const { code, stdout } = await runHere([...command.split(' '), '--help'].filter(Boolean));
       assert.equal(code, 0);

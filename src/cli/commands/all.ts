@@ -1,0 +1,34 @@
+// Every command there is. Loaded whole for all but `berth serve`.
+import { addAccess } from './access.ts';
+import { addAudit } from './audit.ts';
+import { addBackup } from './backup.ts';
+import { addConfig } from './config.ts';
+import { addDoctor } from './doctor.ts';
+import { addGc } from './gc.ts';
+import { addImport } from './import.ts';
+import { addKey } from './key.ts';
+import { addLogin } from './login.ts';
+import { addOperation } from './operation.ts';
+import { addOrg } from './org.ts';
+import { addQuota } from './quota.ts';
+import { addReadOnly } from './read-only.ts';
+import { addRobot } from './robot.ts';
+import { addScrub } from './scrub.ts';
+import { addServe } from './serve.ts';
+import { addSession } from './session.ts';
+import { addSetup } from './setup.ts';
+import { addStatus } from './status.ts';
+import { addTeam } from './team.ts';
+import { addToken } from './token.ts';
+import { addUsage } from './usage.ts';
+import { addUser } from './user.ts';
+import { addVersion } from './version.ts';
+import { addWhoami } from './whoami.ts';
+
+/** In the order of --help. */
+export const commands = [
+  ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
+  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
+  ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
+  ...[addOperation, addReadOnly],
+] as const;
