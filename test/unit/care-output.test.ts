@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { Operation } from '../../src/cli/client/care-shapes.ts';
 import { assertDone } from '../../src/cli/client/operations.ts';
 import { serverPath } from '../../src/cli/client/server-paths.ts';
+import { wantedText } from '../../src/cli/commands/usage.ts';
 import { CommandError } from '../../src/cli/exit-codes.ts';
 import { collectionText, exitCodeFor, reportText } from '../../src/cli/output/care-reports.ts';
 import { careFacts } from '../../src/cli/output/care-status.ts';
@@ -312,7 +313,7 @@ test('the status tells what is held and when the store was last looked after', (
   assert.deepEqual(told(all), {
     held: '2.0 KiB deleted and restorable, 1.0 KiB seen by clients not long ago',
     collected: '43 minutes ago; next in 17 minutes',
-    scrubbed: 'every blob was read since 4 days ago',
+    scrubbed: 'oldest check 4 days ago',
     backup: 'last 43 minutes ago; next in 14 hours',
   });
   const failed = { ...nothing.collector, last: { ...last, state: 'failed' } };
@@ -322,6 +323,21 @@ test('the status tells what is held and when the store was last looked after', (
   );
   const runs = { ...nothing.collector, last: { ...last, state: 'running', endedAt: null } };
   assert.match(String(told({ ...nothing, collector: runs }).collected), /^running now \(/);
+});
+
+test('a reference stands alone or behind its repository', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  for (const [reference, wanted] of [
+    ['v1', 'tag:v1'],
+    [':v1', 'tag:v1'],
+    ['alpine:v1', 'tag:v1'],
+    ['alpine', 'tag:alpine'],
+    ['alpine-3', 'tag:alpine-3'],
+    [digest, digest],
+    [`@${digest}`, digest],
+    [`alpine@${digest}`, digest],
+  ] as const)
+    assert.equal(wantedText('alpine', reference), wanted);
 });
 
 describe('a path that the server uses', () => {

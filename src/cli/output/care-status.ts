@@ -42,10 +42,7 @@ export function careFacts(
   return [
     ['held', held.length === 0 ? undefined : held.join(', ')],
     ['collected', `${lastText(collector.last, now)}${next(collector.nextAt)}`],
-    [
-      'scrubbed',
-      scrub.oldestCheckAt === null ? undefined : `every blob was read since ${when(scrub.oldestCheckAt)}`,
-    ],
+    ['scrubbed', scrub.oldestCheckAt === null ? undefined : `oldest check ${when(scrub.oldestCheckAt)}`],
     [
       'backup',
       backup.nextAt === null && backup.lastDoneAt === null
