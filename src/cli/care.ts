@@ -95,7 +95,7 @@ export class Care implements CareTasks {
     return operations.start('backup', { ...request }, origin, (run) => createBackup(around, request, run));
   }
 
-  import(task: ImportTask, origin: Origin): Promise<number> {
+  importFrom(task: ImportTask, origin: Origin): Promise<number> {
     const { registry } = this.#options;
     return registry.operations.start('import', withoutSecrets(task), origin, async (run) => {
       const source = await openSource(task, run);

@@ -1,5 +1,5 @@
 // Settings that are each allowed and cannot be had together.
-import { isAbsolute, relative } from 'node:path';
+import { isWithinFolder } from '../storage/folders.ts';
 import { accessMode, isLoopback } from './access-mode.ts';
 import type { Config } from './config.ts';
 import type { Fault } from './faults.ts';
@@ -151,10 +151,4 @@ function checkBackup({ backup, data }: Config, whereOf: (path: string) => string
   const message =
     'backup.destination lies in the data folder: choose a folder elsewhere, best on another disk';
   return [{ where: whereOf('backup.destination'), message }];
-}
-
-/** Whether an absolute path is `folder` or something in it. */
-export function isWithinFolder(path: string, folder: string): boolean {
-  const way = relative(folder, path);
-  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
 }

@@ -46,7 +46,7 @@ export interface CareTasks {
   collect(request: CollectionRequest, origin: Origin): Promise<number>;
   scrub(request: ScrubRequest, origin: Origin): Promise<number>;
   backUp(request: BackupTask, origin: Origin): Promise<number>;
-  import(request: ImportTask, origin: Origin): Promise<number>;
+  importFrom(request: ImportTask, origin: Origin): Promise<number>;
   /** When the next collection or backup begins by itself; undefined: none does. */
   nextRun(kind: 'gc' | 'backup'): Date | undefined;
 }

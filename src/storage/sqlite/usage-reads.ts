@@ -13,8 +13,7 @@ export const sql = {
   blobsOfRepository: `SELECT l.blob_id, b.size, ${linkedElsewhere}
     FROM repository_blob l JOIN blob b ON b.id = l.blob_id
     WHERE l.repository_id = ? AND l.blob_id > ? ORDER BY l.blob_id LIMIT ?`,
-  blobsInSeveral: `SELECT b.id, b.size, (SELECT count(*) FROM
-      (SELECT 1 FROM repository_blob l WHERE l.blob_id = b.id LIMIT 2)) > 1
+  blobsInSeveral: `SELECT b.id, b.size, (SELECT 1 FROM repository_blob l WHERE l.blob_id = b.id LIMIT 1 OFFSET 1) IS NOT NULL
     FROM blob b WHERE b.id > ? ORDER BY b.id LIMIT ?`,
   tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
   manifestId: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',

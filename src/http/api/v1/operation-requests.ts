@@ -1,8 +1,8 @@
 // Begins what a request asks for. Each kind takes members of its own; the others are refused with a sentence.
 import { isAbsolute, normalize } from 'node:path';
-import { isWithinFolder } from '../../../config/combinations.ts';
 import { parseRepositoryName } from '../../../oci/name.ts';
 import type { BackupTask, ImportTask } from '../../../registry/care-tasks.ts';
+import { isWithinFolder } from '../../../storage/folders.ts';
 import type { Origin } from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
 import type { ImportSourceRequest, OperationRequest } from './operation-schemas.ts';
@@ -44,7 +44,7 @@ export async function beginOperation(
     case 'import': {
       const { message } = context.registry.writes.readOnly();
       if (message !== undefined) throw new Problem('read-only', message);
-      return await care.import(importTask(request.source), origin);
+      return await care.importFrom(importTask(request.source), origin);
     }
   }
 }

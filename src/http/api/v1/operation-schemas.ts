@@ -67,8 +67,7 @@ export const importSource = strict({
     Type.String({
       pattern: '^https?://[^/?#@\\s]+/?$',
       maxLength: 300,
-      description:
-        'https://registry.example.com: the server connects to it itself, whatever network that is in.',
+      description: 'Scheme, host and port. The server connects to it itself, whatever network that is in.',
     }),
   ),
   credentials: Type.Optional(
