@@ -4,8 +4,10 @@ import { describe, test } from 'node:test';
 import type { Operation } from '../../src/cli/client/care-shapes.ts';
 import { assertDone } from '../../src/cli/client/operations.ts';
 import { serverPath } from '../../src/cli/client/server-paths.ts';
+import { wantedText } from '../../src/cli/commands/usage.ts';
 import { CommandError } from '../../src/cli/exit-codes.ts';
 import { collectionText, exitCodeFor, reportText } from '../../src/cli/output/care-reports.ts';
+import { careFacts } from '../../src/cli/output/care-status.ts';
 import {
   durationText,
   type OperationView,
@@ -282,6 +284,60 @@ describe('reports', () => {
     assert.match(String(ends('cancelled')), /^1,.*was cancelled; what it did so far stays done$/);
     assert.match(String(ends('interrupted')), /^1,.*ended with the server/);
   });
+});
+
+test('the status tells what is held and when the store was last looked after', () => {
+  const now = Date.parse('2026-11-24T12:00:00.000Z');
+  const last = { id: 42, state: 'done', endedAt: '2026-11-24T11:17:00.000Z' };
+  const nothing = {
+    collector: { enabled: true, nextAt: null, last: null, held: [] },
+    scrub: { oldestCheckAt: null, last: null },
+    backup: { destination: null, nextAt: null, last: null, lastDoneAt: null },
+  };
+  const told = (status: Parameters<typeof careFacts>[0]) => Object.fromEntries(careFacts(status, now));
+  assert.deepEqual(told(nothing), {
+    held: undefined,
+    collected: 'never',
+    scrubbed: undefined,
+    backup: 'none scheduled (backup.schedule)',
+  });
+  const held = [
+    { reason: 'undelete', bytes: 2048 },
+    { reason: 'lease', bytes: 1024 },
+  ];
+  const all = {
+    collector: { enabled: true, nextAt: '2026-11-24T12:17:00.000Z', last, held },
+    scrub: { oldestCheckAt: '2026-11-20T12:00:00.000Z', last },
+    backup: { destination: '/x', nextAt: '2026-11-25T02:00:00.000Z', last, lastDoneAt: last.endedAt },
+  };
+  assert.deepEqual(told(all), {
+    held: '2.0 KiB deleted and restorable, 1.0 KiB seen by clients not long ago',
+    collected: '43 minutes ago; next in 17 minutes',
+    scrubbed: 'oldest check 4 days ago',
+    backup: 'last 43 minutes ago; next in 14 hours',
+  });
+  const failed = { ...nothing.collector, last: { ...last, state: 'failed' } };
+  assert.match(
+    String(told({ ...nothing, collector: failed }).collected),
+    /^failed 43 .* operation show 42\)$/,
+  );
+  const runs = { ...nothing.collector, last: { ...last, state: 'running', endedAt: null } };
+  assert.match(String(told({ ...nothing, collector: runs }).collected), /^running now \(/);
+});
+
+test('a reference stands alone or behind its repository', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  for (const [reference, wanted] of [
+    ['v1', 'tag:v1'],
+    [':v1', 'tag:v1'],
+    ['alpine:v1', 'tag:v1'],
+    ['alpine', 'tag:alpine'],
+    ['alpine-3', 'tag:alpine-3'],
+    [digest, digest],
+    [`@${digest}`, digest],
+    [`alpine@${digest}`, digest],
+  ] as const)
+    assert.equal(wantedText('alpine', reference), wanted);
 });
 
 describe('a path that the server uses', () => {

@@ -7,6 +7,7 @@ import { exchange } from '../client/http.ts';
 import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+import { type CareStatus, careFacts } from '../output/care-status.ts';
 import { printFacts, printJson } from '../output/print.ts';
 import { countText } from '../output/text.ts';
 import { sizeText } from '../size-text.ts';
@@ -21,7 +22,7 @@ interface StatusOptions extends ConfigOptions {
 }
 
 /** As GET /api/v1/status answers. */
-interface Status {
+interface Status extends CareStatus {
   readonly version: string;
   readonly mode: 'open' | 'token';
   readonly writes: string;
@@ -78,6 +79,7 @@ async function status(options: StatusOptions, context: CommandContext): Promise<
       ['holds', `${named.join(', ')}; ${sizeText(found.size)}`],
       ['pushes', openUploads === 0 ? undefined : `${countText(openUploads, 'upload')} open`],
       ['disk', `${sizeText(found.disk.free)} of ${sizeText(found.disk.total)} free`],
+      ...careFacts(found),
       ...found.warnings.map(({ detail }) => ['warning', detail] as const),
     ],
     context,

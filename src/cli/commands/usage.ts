@@ -169,10 +169,10 @@ function readFreed(api: Api, name: string, references: readonly string[]): Promi
   return api.get<FreedBy>(placeOf(name), { delete: wanted });
 }
 
-/** "tag:v1" or "sha256:…" for v1, :v1, acme/web:v1, @sha256:… and sha256:…. */
-function wantedText(name: string, reference: string): string {
-  const own = reference.startsWith(name) ? reference.slice(name.length) : reference;
-  const bare = own.replace(/^[:@]/, '');
+/** "tag:v1" or "sha256:…" for v1, :v1, acme/web:v1, @sha256:…, sha256:… and acme/web@sha256:… of repository acme/web. */
+export function wantedText(repository: string, reference: string): string {
+  const rest = reference.startsWith(repository) ? reference.slice(repository.length) : '';
+  const bare = (/^[:@]/.test(rest) ? rest : reference).replace(/^[:@]/, '');
   return /^(sha256|sha512):/.test(bare) ? bare : `tag:${bare}`;
 }
 
