@@ -230,11 +230,15 @@ export interface Member {
 }
 
 export interface OrganizationStore {
-  /** `owner` undefined: for administrators until there is one. 'unknown': no such owner. */
+  /**
+   * `owner` undefined: for administrators until there is one. 'unknown': no such owner. A namespace without owner of that name
+   * becomes the organization's, with `adopted` repositories; with `unusedName` it is 'exists'.
+   */
   add(options: {
     readonly name: string;
     readonly defaultVisibility?: Visibility | undefined;
     readonly owner?: string | undefined;
+    readonly unusedName?: boolean | undefined;
     readonly origin: Origin;
   }): Promise<{ readonly outcome: 'added'; readonly adopted: number } | NameOutcome>;
   /**
