@@ -55,6 +55,8 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
     summary:
       'Removes an organization with its repositories, robots, teams and grants. The name stays reserved.',
     answers: { 204: Type.Null() },
+    // Its repositories go with it.
+    whileReadOnly: false,
     current: async ({ params }) => {
       const namespace = await namespaces.find(params.organization);
       return namespace && showNamespace(namespace);
