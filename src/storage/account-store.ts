@@ -42,6 +42,7 @@ export interface SubjectFacts {
   readonly kind: 'user' | 'robot';
   readonly name: string;
   readonly registryRole: RegistryRole;
+  /** A robot of a user's own namespace is a guest where that user is one. */
   readonly guest: boolean;
   /** A robot of a user's own namespace is disabled with that user too. */
   readonly disabled: boolean;

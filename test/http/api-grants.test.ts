@@ -25,6 +25,23 @@ async function push(api: ApiRegistry, repository: string): Promise<void> {
 }
 
 describe('robots', () => {
+  it('of a guest are guests too: what is internal is not theirs to see', async (t) => {
+    const api = await startAcme(t);
+    await api.addUser('gus');
+    const robot = await api.addRobot('gus+ci');
+    await api.olga.patch('/namespaces/acme', { defaultVisibility: 'internal' });
+    await push(api, 'acme/web');
+    const pull = async () => {
+      const headers = { authorization: `Bearer ${robot.secret}` };
+      return (await fetch(`${api.registry.url}/v2/acme/web/manifests/v1`, { headers })).status;
+    };
+    assert.equal(await pull(), 200);
+    assert.equal((await api.admin.patch('/users/gus', { guest: true })).status, 200);
+    assert.equal(await pull(), 404);
+    assert.equal((await api.admin.patch('/users/gus', { guest: false })).status, 200);
+    assert.equal(await pull(), 200);
+  });
+
   it('are added, shown, disabled and removed by who administers their namespace', async (t) => {
     const { olga, addRobot, addUser } = await startAcme(t);
     const robots = '/namespaces/acme/robots';
