@@ -55,7 +55,7 @@ async function rememberedPassword(file: string, users: UserStore): Promise<First
   if (!existsSync(file)) return undefined;
   const facts = await users.findPassword(name);
   if (facts?.hash !== undefined && facts.generation === 0) return { file };
-  // The server ended between the change and the removal.
+  // The server ended between the change and the removal, or another administrator disabled this one.
   await removeDurably(file);
   return undefined;
 }

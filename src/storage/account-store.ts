@@ -42,10 +42,11 @@ export interface SubjectFacts {
   readonly kind: 'user' | 'robot';
   readonly name: string;
   readonly registryRole: RegistryRole;
+  /** A robot of a user's own namespace is a guest where that user is one. */
   readonly guest: boolean;
   /** A robot of a user's own namespace is disabled with that user too. */
   readonly disabled: boolean;
-  /** Counts password changes; a token names the one it was obtained under. */
+  /** Counts what voids the access tokens of a password: its changes, and being disabled. A token names the one of its time. */
   readonly passwordGeneration: number;
   /** The namespace of a user's own name, where it has one; the namespace of a robot. */
   readonly namespace: string | undefined;
@@ -163,8 +164,8 @@ export interface UserStore {
   /** Takes sign-in by password away and ends what setPassword ends; for a one-time code that is given out instead. */
   clearPassword(options: { readonly name: string; readonly origin: Origin }): Promise<boolean>;
   /**
-   * Ends sessions, refresh tokens and one-time codes for good; password and tokens, and the robots of its own namespace, work
-   * again when it is enabled. Disabling a disabled one is fine.
+   * Ends sessions, refresh tokens, one-time codes and the access tokens that its password obtained, for good; password and
+   * tokens, and the robots of its own namespace, work again when it is enabled. Disabling a disabled one is fine.
    */
   disable(options: {
     readonly name: string;
@@ -230,11 +231,15 @@ export interface Member {
 }
 
 export interface OrganizationStore {
-  /** `owner` undefined: for administrators until there is one. 'unknown': no such owner. */
+  /**
+   * `owner` undefined: for administrators until there is one. 'unknown': no such owner. A namespace without owner of that name
+   * becomes the organization's, with `adopted` repositories; with `unusedName` it is 'exists'.
+   */
   add(options: {
     readonly name: string;
     readonly defaultVisibility?: Visibility | undefined;
     readonly owner?: string | undefined;
+    readonly unusedName?: boolean | undefined;
     readonly origin: Origin;
   }): Promise<{ readonly outcome: 'added'; readonly adopted: number } | NameOutcome>;
   /**

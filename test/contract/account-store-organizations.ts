@@ -48,7 +48,15 @@ export function describeOrganizationStore(name: string, open: OpenMetadataStore)
     test('it takes over the namespace that a push made before it, with what is there', async (t) => {
       const store = await open(t, { clock: manualClock() });
       await putManifest(store, repository('acme/app'), manifestOf({}), { tags: ['v1'] });
-      const added = await store.accounts.organizations.add({ name: 'acme', origin });
+      const { organizations } = store.accounts;
+      assert.deepEqual(await organizations.add({ name: 'acme', unusedName: true, origin }), {
+        outcome: 'exists',
+      });
+      assert.deepEqual(await organizations.add({ name: 'lab', unusedName: true, origin }), {
+        outcome: 'added',
+        adopted: 0,
+      });
+      const added = await organizations.add({ name: 'acme', origin });
       assert.deepEqual(added, { outcome: 'added', adopted: 1 });
       assert.equal((await store.repositories.find(repository('acme/app')))?.visibility, 'private');
     });

@@ -245,6 +245,8 @@ function describeEnds(name: string, open: OpenMetadataStore): void {
       assert.deepEqual(await effectOf(store, disable), { told: ['user.disable user:carol'], moved: true });
       assert.equal((await policy.findSubjectByName('carol'))?.disabled, true);
       assert.notEqual((await users.find('carol'))?.disabledAt, undefined);
+      const { passwordGeneration } = (await policy.findSubjectByName('carol')) ?? {};
+      assert.equal(passwordGeneration, 1, 'access tokens that a password obtained are void for good');
       const again = () => users.disable({ name: 'carol', origin });
       assert.deepEqual(await effectOf(store, again), { told: [], moved: false });
 

@@ -25,6 +25,23 @@ async function push(api: ApiRegistry, repository: string): Promise<void> {
 }
 
 describe('robots', () => {
+  it('of a guest are guests too: what is internal is not theirs to see', async (t) => {
+    const api = await startAcme(t);
+    await api.addUser('gus');
+    const robot = await api.addRobot('gus+ci');
+    await api.olga.patch('/namespaces/acme', { defaultVisibility: 'internal' });
+    await push(api, 'acme/web');
+    const pull = async () => {
+      const headers = { authorization: `Bearer ${robot.secret}` };
+      return (await fetch(`${api.registry.url}/v2/acme/web/manifests/v1`, { headers })).status;
+    };
+    assert.equal(await pull(), 200);
+    assert.equal((await api.admin.patch('/users/gus', { guest: true })).status, 200);
+    assert.equal(await pull(), 404);
+    assert.equal((await api.admin.patch('/users/gus', { guest: false })).status, 200);
+    assert.equal(await pull(), 200);
+  });
+
   it('are added, shown, disabled and removed by who administers their namespace', async (t) => {
     const { olga, addRobot, addUser } = await startAcme(t);
     const robots = '/namespaces/acme/robots';
@@ -136,6 +153,47 @@ describe('grants', () => {
     assert.deepEqual(objects, ['acme/web/**', 'acme/web/app', 'acme/web/**']);
     assertProblem(await pia.delete(`${path}/${other.body.id}`), 404, 'not-found');
     assertProblem(await pia.get('/namespaces/acme/robots'), 403, 'denied');
+  });
+
+  it('tell who is admin of a part nothing of the rest', async (t) => {
+    const api = await startAcme(t);
+    const { olga } = api;
+    const pia = await api.addUser('pia');
+    await api.addUser('bob');
+    await olga.post(path, { subject: 'pia', object: 'acme/web/*', role: 'admin' });
+    const hidden = await olga.post(path, { subject: 'bob', object: 'acme/api', role: 'read' });
+    for (const name of ['acme/web/app', 'acme/web/app/hidden']) await push(api, name);
+    const shallow = await pia.post(path, { subject: 'bob', object: 'acme/web/*', role: 'read' });
+    assert.deepEqual([shallow.status, shallow.body.notes], [201, undefined]);
+    const first = await pia.get(`${path}?limit=1`);
+    const second = await pia.get(`${path}?limit=1&cursor=${first.body.next}`);
+    const objects = [first, second].map(({ body }) =>
+      body.items.map(({ object }: { object: string }) => object),
+    );
+    assert.deepEqual([objects, second.body.next], [[['acme/web/*'], ['acme/web/*']], null]);
+    const refusals = [];
+    for (const id of [hidden.body.id, 4711]) {
+      const { body } = await pia.delete(`${path}/${id}`, { headers: { 'if-match': '"x"' } });
+      refusals.push([body.status, body.detail]);
+    }
+    assert.deepEqual(refusals[0], refusals[1]);
+  });
+
+  it('to teams and robots of a namespace that one may not see are like those to who is not there', async (t) => {
+    const { olga, admin, addUser, addOrganization, addRobot } = await startAcme(t);
+    const bob = await addUser('bob');
+    await addOrganization('hush', 'admin');
+    await admin.post('/organizations/hush/teams', { name: 'ops' });
+    await addRobot('hush+ci');
+    const give = (subject: string, by = olga) => by.post(path, { subject, object: 'acme/web', role: 'read' });
+    assertProblem(await give('team:hush/ops'), 400, 'invalid', /no team hush\/ops/);
+    assertProblem(await give('hush+ci'), 400, 'invalid', /no robot hush\+ci/);
+    assertProblem(await olga.get('/access?subject=hush%2Bci&repository=acme/web'), 404, 'not-found');
+    assert.equal((await give('hush+ci', admin)).status, 201);
+    assert.equal((await olga.get('/access?subject=hush%2Bci&repository=acme/web')).status, 200);
+    await admin.put('/organizations/hush/members/olga', { role: 'member' });
+    assert.equal((await give('team:hush/ops')).status, 201);
+    assertProblem(await bob.get('/access?subject=hush%2Bci&repository=bob/web'), 404, 'not-found');
   });
 
   it('are found in their own namespace only', async (t) => {

@@ -44,6 +44,22 @@ describe('founding an organization', () => {
     assertProblem(await gus.post('/organizations', { name: 'beta' }), 403, 'denied');
     assertProblem(await robot.post('/organizations', { name: 'beta' }), 403, 'denied');
   });
+
+  it('gives what was pushed while nobody owned it to no user: only administrators take it over', async (t) => {
+    const free = await startApi(t, { 'access.organizationsCreatedBy': 'users' });
+    const ana = await free.addUser('ana');
+    const type = 'application/vnd.oci.image.index.v1+json';
+    const pushed = await fetch(`${free.registry.url}/v2/legacy/app/manifests/v1`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${free.admin.secret}`, 'content-type': type },
+      body: JSON.stringify({ schemaVersion: 2, mediaType: type, manifests: [] }),
+    });
+    assert.equal(pushed.status, 201);
+    assertProblem(await ana.post('/organizations', { name: 'legacy' }), 409, 'exists', /is taken/);
+    assertProblem(await ana.get('/namespaces/legacy'), 404, 'not-found');
+    const made = await free.admin.post('/organizations', { name: 'legacy' });
+    assert.deepEqual([made.status, made.body.adopted], [201, 1]);
+  });
 });
 
 describe('members', () => {

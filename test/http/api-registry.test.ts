@@ -136,6 +136,20 @@ describe('config', () => {
 });
 
 describe('read-only', () => {
+  it('keeps users and organizations, with which repositories would go', async (t) => {
+    const { admin, addUser, addOrganization } = await startApi(t);
+    await addUser('ana');
+    await addOrganization('acme');
+    await admin.put('/read-only', { readOnly: true });
+    for (const path of ['/organizations/acme', '/users/ana?deleteRepositories=true']) {
+      assertProblem(await admin.delete(path), 503, 'read-only');
+      const planned = await admin.delete(`${path}${path.includes('?') ? '&' : '?'}dryRun=true`);
+      assert.equal(planned.body.dryRun, true, path);
+    }
+    await admin.put('/read-only', { readOnly: false });
+    assert.equal((await admin.delete('/organizations/acme')).status, 204);
+  });
+
   it('refuses pushes and new access with the message, until it is switched back', async (t) => {
     const { admin, addUser, registry } = await startApi(t);
     await addUser('ana');

@@ -321,6 +321,20 @@ describe('a refresh token', () => {
 });
 
 describe('an access token', () => {
+  it('that a password obtained stays void when its user was disabled and is enabled again', async (t) => {
+    const registry = await startWithSam(t);
+    const { url } = registry;
+    const { users } = registry.registry.metadata.accounts;
+    const { token } = await get(url, '', basic('sam'));
+    const ping = (headers: Record<string, string>) => fetch(`${url}/v2/`, { headers });
+    assert.equal((await ping(bearer(token))).status, 200);
+    await registry.disable('sam');
+    assert.equal((await ping(basic('sam'))).status, 401);
+    await users.enable({ name: 'sam', origin: { actor: 'test' } });
+    assert.equal((await ping(bearer(token))).status, 401);
+    assert.equal((await ping(basic('sam'))).status, 200);
+  });
+
   it('is verified by the published keys, and expires', async (t) => {
     let seconds = 1_800_000_000;
     const clock = { unixSeconds: () => seconds, monotonicSeconds: () => seconds };

@@ -80,6 +80,11 @@ export class NamespaceWrites {
     return found === undefined || found.kind === 'unowned';
   }
 
+  /** Whether there is or was a namespace of that name, somebody's or nobody's. */
+  isThere(name: string): boolean {
+    return this.#find(name) !== undefined;
+  }
+
   /** Makes a free name a namespace of `kind`: a new one, or the one that a push made, with `adopted` repositories. */
   claim(
     now: Now,

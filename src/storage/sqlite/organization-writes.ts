@@ -40,6 +40,7 @@ export class OrganizationWrites {
   addOrganization(now: Now, input: Input<OrganizationStore['add']>): Answer<OrganizationStore['add']> {
     const { name, defaultVisibility, owner: ownerName, origin } = input;
     if (this.#steps.isTaken(name) || !this.#namespaces.isFree(name)) return { outcome: 'exists' };
+    if (input.unusedName === true && this.#namespaces.isThere(name)) return { outcome: 'exists' };
     const owner = ownerName === undefined ? undefined : this.#steps.findUser(ownerName);
     if (ownerName !== undefined && owner === undefined) return { outcome: 'unknown' };
     const { id, adopted } = this.#namespaces.claim(now, name, 'organization', defaultVisibility);

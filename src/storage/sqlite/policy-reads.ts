@@ -5,9 +5,11 @@ import type { Visibility } from '../metadata-store.ts';
 import { type HeldGrantRow, heldGrantColumns, toHeldGrant } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 
-const subjectColumns = `s.id, s.kind, s.name, s.role, s.guest, s.disabled_at IS NOT NULL OR EXISTS (
-    SELECT 1 FROM subject o WHERE o.namespace_id = s.namespace_id AND o.kind = 'user' AND o.disabled_at IS NOT NULL
-  ) AS disabled,
+// Of a robot also the user whose own namespace it is in.
+const orItsUser = (condition: string) => `EXISTS (
+    SELECT 1 FROM subject o WHERE o.namespace_id = s.namespace_id AND o.kind = 'user' AND o.${condition})`;
+const subjectColumns = `s.id, s.kind, s.name, s.role, s.guest = 1 OR ${orItsUser('guest = 1')} AS guest,
+  s.disabled_at IS NOT NULL OR ${orItsUser('disabled_at IS NOT NULL')} AS disabled,
   s.password_generation AS passwordGeneration, n.name AS namespace`;
 
 export const sql = {

@@ -17,7 +17,9 @@ export const sql = {
     'UPDATE subject SET role = ?, guest = ?, full_name = ?, email = ?, namespace_id = ? WHERE id = ?',
   setPassword: `UPDATE subject SET password_hash = ?, password_generation = password_generation + 1 WHERE id = ?`,
   upgradeHash: 'UPDATE subject SET password_hash = ? WHERE id = ? AND password_hash = ?',
-  setDisabled: 'UPDATE subject SET disabled_at = ? WHERE id = ?',
+  // What the password obtained before stays void when the user is enabled again.
+  disableUser: `UPDATE subject SET disabled_at = ?, password_generation = password_generation + 1 WHERE id = ?`,
+  enableUser: 'UPDATE subject SET disabled_at = NULL WHERE id = ?',
   retireUser: `UPDATE subject SET removed_at = ?, password_hash = NULL, full_name = NULL, email = NULL,
     password_generation = password_generation + 1 WHERE id = ?`,
   otherAdministrator: `SELECT 1 FROM subject
@@ -126,7 +128,7 @@ export class UserWrites {
     if (this.#isLastAdministrator(user)) return { outcome: 'last-administrator' };
     const ended = this.#whatEnds(now, user);
     if (user.disabledAt === null) {
-      this.#statements.setDisabled.run(now.at, user.id);
+      this.#statements.disableUser.run(now.at, user.id);
       this.#steps.dropSignIns(user.id);
       this.#steps.movePolicy();
       this.#tell(now, origin, 'user.disable', name, {});
@@ -138,7 +140,7 @@ export class UserWrites {
     const user = this.#steps.findUser(input.name);
     if (user === undefined) return false;
     if (user.disabledAt !== null) {
-      this.#statements.setDisabled.run(null, user.id);
+      this.#statements.enableUser.run(user.id);
       this.#steps.movePolicy();
       this.#tell(now, input.origin, 'user.enable', input.name, {});
     }

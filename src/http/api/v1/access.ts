@@ -8,6 +8,7 @@ import { namespaceOf, parseRepositoryName, type RepositoryName } from '../../../
 import type { Grant, HeldGrant } from '../../../storage/account-store.ts';
 import type { Visibility } from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
+import { seesSubject } from './grants.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { found, type Routes } from './route.ts';
 import { nullable, role, strict, time, timeTextOrNull } from './schemas.ts';
@@ -61,7 +62,8 @@ export function accessRoutes(routes: Routes, context: ApiContext): void {
       repository: Type.String({ minLength: 1, maxLength: 300 }),
     }),
     answers: { 200: explanation },
-    handle: async ({ query, principal, rights: own, now }) => {
+    handle: async (call) => {
+      const { query, principal, rights: own, now } = call;
       const repository = parseMember('/query/repository', () => parseRepositoryName(query.repository));
       const subject = parseMember('/query/subject', () => subjectOf(query.subject, own));
       const isSelf = subject.name === principal.name;
@@ -69,8 +71,11 @@ export function accessRoutes(routes: Routes, context: ApiContext): void {
       const administers =
         includesRole(own.roleOn(repository, visibility, now), 'admin') || own.registryRole !== 'user';
       if (!isSelf && !administers) throw refuse(own, repository, visibility, now);
-      const rights = isSelf ? own : await rightsOf(subject);
       const grants = administers ? await grantsAround(repository) : [];
+      const isKnown = isSelf || grants.some((grant) => grant.subject === subject.name);
+      if (!isKnown && !(await seesSubject(context, call, subject)))
+        throw notFound(`${subject.kind} ${subject.name}`);
+      const rights = isSelf ? own : await rightsOf(subject);
       const explained = explain({ rights, repository, visibility, grants, now });
       const enabled = isSelf || (await isEnabled(subject));
       return found({ subject: formatSubject(subject), repository, enabled, ...show(explained) });

@@ -1,6 +1,6 @@
 // Grants: who has which role on which repositories of a namespace, or on the whole registry.
 import { type Static, Type } from 'typebox';
-import { formatSubject, parseSubject } from '../../../auth/account-name.ts';
+import { formatSubject, parseSubject, type Subject } from '../../../auth/account-name.ts';
 import {
   mayGrantOn,
   mostNotedRepositories,
@@ -13,6 +13,7 @@ import type { Rights } from '../../../auth/rights.ts';
 import type { Grant, GrantStore } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
+import { seesNamespace } from './needs-guard.ts';
 import { afterNumber, type PageQuery, pageMembers, pageOf } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { type Answer, type Call, created, found, list, nothing, type Routes } from './route.ts';
@@ -73,7 +74,7 @@ function grantsInNamespace(routes: Routes, grants: GrantsOf): void {
     need: ['admin-of-part'],
     summary: 'Takes a grant away, from the next request on.',
     answers: { 204: Type.Null() },
-    current: ({ params }) => grants.current(params.id, params.namespace),
+    current: (call) => grants.current(call, call.params.namespace),
     plan: (call) => grants.plan(call, call.params.namespace),
     handle: (call) => grants.remove(call, call.params.namespace),
   });
@@ -98,7 +99,7 @@ function grantsOnRegistry(routes: Routes, grants: GrantsOf): void {
     need: ['administrator'],
     summary: 'Takes a registry-wide grant away, from the next request on.',
     answers: { 204: Type.Null() },
-    current: ({ params }) => grants.current(params.id, undefined),
+    current: (call) => grants.current(call, undefined),
     plan: (call) => grants.plan(call, undefined),
     handle: (call) => grants.remove(call, undefined),
   });
@@ -120,9 +121,17 @@ class GrantsOf {
     if (namespace !== undefined) await findNamespace(this.#context, namespace);
     const { query } = call;
     const limit = query.limit ?? this.#context.config.limits.pageSize;
-    const all = await this.#store.list(namespace, { after: afterNumber(query), limit });
-    const { next } = pageOf(all, showGrant, ({ id }) => id);
-    return list({ items: all.items.filter((grant) => isFor(call, grant)).map(showGrant), next });
+    // Read until there is one more than wanted: where a page ends tells nothing of the grants that are left out.
+    const seen: Grant[] = [];
+    let after = afterNumber(query);
+    for (;;) {
+      const page = await this.#store.list(namespace, { after, limit: limit + 1 });
+      seen.push(...page.items.filter((grant) => isFor(call, grant)));
+      if (seen.length > limit || !page.more) break;
+      after = page.items.at(-1)?.id;
+    }
+    const page = { items: seen.slice(0, limit), more: seen.length > limit };
+    return list(pageOf(page, showGrant, ({ id }) => id));
   }
 
   async put(
@@ -140,6 +149,7 @@ class GrantsOf {
     if (expiresAt !== undefined && expiresAt <= now)
       throw invalidMember('/expiresAt', 'choose a time to come');
     if (!mayGrantOn(rights, pattern, now)) throw notHis(rights, pattern, now);
+    if (!(await seesSubject(this.#context, call, subject))) throw noSubject(subject);
     const { role: given } = body;
     const put = await this.#store.put({
       namespace,
@@ -151,18 +161,18 @@ class GrantsOf {
     });
     if (!('grant' in put)) {
       if (put.outcome === 'unknown-namespace') throw notFound(`namespace ${namespace ?? ''}`);
-      throw invalidMember('/subject', `there is no ${subject.kind} ${subject.name}`);
+      throw noSubject(subject);
     }
     const shown = showGrant(put.grant);
-    const once = namespace === undefined ? {} : await this.#describeReach(pattern, namespace);
+    const once = namespace === undefined ? {} : await this.#describeReach(call, pattern, namespace);
     return put.outcome === 'created'
       ? created(`${path}/${put.grant.id}`, shown, once)
       : found({ ...shown, ...once }, shown);
   }
 
-  async current(id: string, namespace: string | undefined): Promise<object | undefined> {
-    const grant = await this.#store.find(numberOf(id));
-    return grant?.namespace === namespace ? grant && showGrant(grant) : undefined;
+  async current(call: ById, namespace: string | undefined): Promise<object | undefined> {
+    const grant = await this.#find(call, namespace);
+    return grant && showGrant(grant);
   }
 
   async plan(call: ById, namespace: string | undefined): Promise<object> {
@@ -178,18 +188,24 @@ class GrantsOf {
 
   /** A grant that the caller may take away, or the not-found Problem: of what is elsewhere he need not know. */
   async #findOwn(call: ById, namespace: string | undefined): Promise<Grant> {
-    const grant = await this.#store.find(numberOf(call.params.id));
-    if (grant === undefined || grant.namespace !== namespace || !isFor(call, grant)) throw noGrant(call);
+    const grant = await this.#find(call, namespace);
+    if (grant === undefined) throw noGrant(call);
     return grant;
   }
 
-  /** What a person wants to know of the object. */
-  async #describeReach(pattern: string, namespace: string) {
+  async #find(call: ById, namespace: string | undefined): Promise<Grant | undefined> {
+    const grant = await this.#store.find(numberOf(call.params.id));
+    return grant !== undefined && grant.namespace === namespace && isFor(call, grant) ? grant : undefined;
+  }
+
+  /** What a person wants to know of the object; nothing of repositories that he has no right on. */
+  async #describeReach({ rights, now }: Call<unknown, unknown, unknown>, pattern: string, namespace: string) {
     const { namespaces } = this.#context.registry.metadata.accounts;
     const isNamespace = !pattern.includes('/') && (await namespaces.find(pattern)) !== undefined;
     const repositories = await namespaces.listRepositories(namespace, mostNotedRepositories);
     const matched = repositories.filter((name) => matchesPattern(pattern, name)).length;
-    const notes = notesOnObject(pattern, repositories, isNamespace);
+    const own = repositories.filter((name) => rights.roleOn(name, undefined, now) !== undefined);
+    const notes = notesOnObject(pattern, own, isNamespace);
     return {
       ...(repositories.length < mostNotedRepositories ? { repositories: matched } : {}),
       ...(notes.length === 0 ? {} : { notes }),
@@ -200,6 +216,21 @@ class GrantsOf {
 /** Whether a grant is the caller's business: on what he is admin of, and for administrators and auditors always. */
 function isFor({ rights, now }: Call<unknown, unknown, unknown>, { pattern }: Grant): boolean {
   return rights.registryRole !== 'user' || mayGrantOn(rights, pattern, now);
+}
+
+/** Whether somebody may know of a team or robot: of who sees where it belongs. Users and groups are everybody's to name. */
+export async function seesSubject(
+  context: ApiContext,
+  call: Call<unknown, unknown, unknown>,
+  { kind, name }: Subject,
+): Promise<boolean> {
+  if (kind !== 'team' && kind !== 'robot') return true;
+  const [namespace = ''] = name.split(/[/+]/);
+  return await seesNamespace(context, call, namespace);
+}
+
+function noSubject({ kind, name }: Subject): Problem {
+  return invalidMember('/subject', `there is no ${kind} ${name}`);
 }
 
 function notHis(rights: Rights, pattern: string, now: number): Problem {

@@ -14,18 +14,27 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
   routes.declare('organizations', 'POST', '/organizations', {
     need: ['by-setting'],
     summary: 'Founds an organization. A user who does becomes its owner.',
-    description: 'What was pushed under its name before, while nobody owned it, becomes its own.',
+    description:
+      'Where an administrator founds it, what was pushed under its name before, while nobody owned it, becomes its own.',
     body: strict({
       name,
       defaultVisibility: Type.Optional(visibility),
       description: Type.Optional(description),
     }),
     answers: { 201: strict({ ...namespaceSchema.properties, adopted: Type.Optional(Type.Integer()) }) },
-    handle: async ({ body, principal, origin }) => {
+    handle: async ({ body, principal, rights, origin }) => {
       const organization = parseMember('/name', () => parseAccountName(body.name, reservedNames));
       const owner = principal.kind === 'user' ? principal.name : undefined;
       const { defaultVisibility } = body;
-      const added = await organizations.add({ name: organization, defaultVisibility, owner, origin });
+      // What was pushed while nobody owned it is the administrators', and theirs alone to hand on.
+      const unusedName = rights.registryRole !== 'administrator';
+      const added = await organizations.add({
+        name: organization,
+        defaultVisibility,
+        owner,
+        unusedName,
+        origin,
+      });
       if (added.outcome !== 'added') {
         throw new Problem(
           'exists',
@@ -46,6 +55,8 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
     summary:
       'Removes an organization with its repositories, robots, teams and grants. The name stays reserved.',
     answers: { 204: Type.Null() },
+    // Its repositories go with it.
+    whileReadOnly: false,
     current: async ({ params }) => {
       const namespace = await namespaces.find(params.organization);
       return namespace && showNamespace(namespace);

@@ -98,7 +98,7 @@ export interface Endpoint<Url extends string, Query extends TSchema, Body extend
   readonly content?: boolean;
   /** Takes text/plain. */
   readonly textBody?: boolean;
-  /** Changes something also while the registry is read-only. What is taken away (DELETE) always may. */
+  /** Whether it changes something also while the registry is read-only. By default what is taken away (DELETE) may. */
   readonly whileReadOnly?: boolean;
   /** The object as its entity tag sees it, for If-Match; undefined where nothing is there. */
   readonly current?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object | undefined>;
@@ -180,13 +180,12 @@ export class Routes {
   async #answer(endpoint: AnyEndpoint, url: string, request: FastifyRequest, reply: FastifyReply) {
     const call = callOf(request, reply, this.#context.clock.unixSeconds());
     if (endpoint.body === undefined) refuseBody(request);
-    const takesAway = request.method === 'GET' || request.method === 'DELETE';
-    if (!takesAway && endpoint.whileReadOnly !== true) this.#refuseWhileReadOnly();
+    const { plan: makePlan, whileReadOnly = request.method === 'DELETE' } = endpoint;
+    const isPlan = makePlan !== undefined && (call.query as { dryRun?: boolean }).dryRun === true;
+    if (request.method !== 'GET' && !isPlan && !whileReadOnly) this.#refuseWhileReadOnly();
     const act = async () => {
       if (request.method !== 'GET') await holdToPreconditions(endpoint, call);
-      if (endpoint.plan !== undefined && (call.query as { dryRun?: boolean }).dryRun === true) {
-        return found({ dryRun: true, ...(await endpoint.plan(call)) });
-      }
+      if (isPlan) return found({ dryRun: true, ...(await makePlan(call)) });
       return await endpoint.handle(call);
     };
     const key = request.method === 'GET' ? undefined : lockOf(url, call.params as Record<string, string>);

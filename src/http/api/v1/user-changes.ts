@@ -118,6 +118,8 @@ function removeUser(routes: Routes, context: ApiContext): void {
       ),
     }),
     answers: { 204: Type.Null() },
+    // Its repositories may go with it, and whoever must not come in any more can be disabled.
+    whileReadOnly: false,
     current: ({ params }) => findShown(context, params.user),
     plan: async ({ params, query }) => {
       const leaves = await describeLeaving(metadata.accounts, metadata.events, params.user);
