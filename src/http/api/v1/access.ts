@@ -41,7 +41,10 @@ const explanation = strict({
     strict({
       action,
       needed: role,
-      nearest: nullable(heldGrant, 'A grant to others that would do; for who administers the repository.'),
+      nearest: nullable(
+        heldGrant,
+        'A grant to a team that would do, for users; told to who administers the repository.',
+      ),
     }),
   ),
 });
@@ -119,7 +122,7 @@ function refuse(
   if (own.roleOn(repository, visibility, now) === undefined) return notFound(`repository ${repository}`);
   return new Problem(
     'denied',
-    `${own.name} may only ask for itself: of others it takes the role admin on ${repository}`,
+    `${own.name} may only ask about ${own.name}: about others it takes the role admin on ${repository}`,
   );
 }
 
