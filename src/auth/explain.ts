@@ -1,5 +1,5 @@
 // Why somebody may or may not do something in a repository, for `berth access explain`: the reasons behind a role, the bounds of
-// the credential, and for what is missing the nearest grant that others have.
+// the credential, and for what is missing the nearest team that has it.
 import type { RepositoryName } from '../oci/name.ts';
 import type { Grant, HeldGrant, Role } from '../storage/account-store.ts';
 import type { Visibility } from '../storage/metadata-store.ts';
@@ -12,7 +12,7 @@ import { includesRole, rankOf } from './roles.ts';
 export interface Missing {
   readonly action: RepositoryAction;
   readonly needed: Role;
-  /** A grant of somebody else that would do, best one to join first; undefined: there is none, one has to be made. */
+  /** A grant to a team that a user could join; undefined: there is none, one has to be made. */
   readonly nearest: HeldGrant | undefined;
 }
 
@@ -26,15 +26,18 @@ export interface Explanation {
   readonly missing: readonly Missing[];
 }
 
-/** `grants`: those of the repository's namespace and of the whole registry. `now` in Unix seconds. */
-export function explain(options: {
+export interface Question {
   readonly rights: Rights;
   readonly repository: RepositoryName;
   readonly visibility: Visibility | undefined;
+  /** Those of the repository's namespace and of the whole registry. */
   readonly grants: readonly (Grant | HeldGrant)[];
+  /** Unix seconds. */
   readonly now: number;
-}): Explanation {
-  const { rights, repository, visibility, now } = options;
+}
+
+export function explain(question: Question): Explanation {
+  const { rights, repository, visibility, now } = question;
   const role = rights.roleOn(repository, visibility, now);
   const actions = actionsOf(role);
   const missing = (Object.keys(roleForAction) as RepositoryAction[])
@@ -42,7 +45,7 @@ export function explain(options: {
     .map((action) => ({
       action,
       needed: roleForAction[action],
-      nearest: nearest(options, roleForAction[action]),
+      nearest: nearest(question, roleForAction[action]),
     }));
   return {
     role,
@@ -53,32 +56,19 @@ export function explain(options: {
   };
 }
 
-// The easiest to get into first: a team, then the least role that does, then the narrowest pattern.
-function nearest(
-  {
-    repository,
-    grants,
-    now,
-  }: {
-    readonly repository: RepositoryName;
-    readonly grants: readonly (Grant | HeldGrant)[];
-    readonly now: number;
-  },
-  needed: Role,
-): HeldGrant | undefined {
-  const kinds: readonly string[] = ['team', 'authenticated', 'user', 'robot', 'anonymous'];
+// The least role that does, then the narrowest pattern. Only users are in teams.
+function nearest({ rights, repository, grants, now }: Question, needed: Role): HeldGrant | undefined {
+  if (rights.kind !== 'user') return undefined;
   const fitting = grants.filter(
-    ({ role, pattern, expiresAt }) =>
+    ({ subjectKind, role, pattern, expiresAt }) =>
+      subjectKind === 'team' &&
       includesRole(role, needed) &&
       (expiresAt === undefined || expiresAt > now) &&
       matchesPattern(pattern, repository),
   );
   const [best] = [...fitting].sort(
     (one, other) =>
-      kinds.indexOf(one.subjectKind) - kinds.indexOf(other.subjectKind) ||
-      rankOf(one.role) - rankOf(other.role) ||
-      other.pattern.length - one.pattern.length ||
-      one.id - other.id,
+      rankOf(one.role) - rankOf(other.role) || other.pattern.length - one.pattern.length || one.id - other.id,
   );
   return best;
 }

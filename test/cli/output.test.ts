@@ -309,8 +309,34 @@ describe('an explanation', () => {
     };
     assert.deepEqual(explanationLines('dave', 'acme/web', found), [
       'dave may: pull, list, push, delete  because dave owns acme',
-      '                            and because of grant team:acme/dev write acme/** until 2027-03-31 23:59 UTC',
-      '                            within the bounds of the token in use: read on acme/web',
+      '                                    and because of grant team:acme/dev write acme/** until 2027-03-31 23:59 UTC',
+      '                                    within the bounds of the token in use: read on acme/web',
+    ]);
+  });
+
+  test("calls a namespace of one's own that", () => {
+    const found: Explanation = {
+      ...base,
+      role: 'admin',
+      actions: ['pull'],
+      because: [{ kind: 'owner', role: 'admin', namespace: 'sam' }],
+    };
+    assert.deepEqual(explanationLines('sam', 'sam/web', found), [
+      'sam may: pull, list         because sam/ is the own namespace of sam',
+    ]);
+  });
+
+  test('advises no grant that would be refused', () => {
+    const found: Explanation = {
+      ...base,
+      missing: [
+        { action: 'pull', needed: 'read', nearest: null },
+        { action: 'push', needed: 'write', nearest: null },
+      ],
+    };
+    assert.deepEqual(explanationLines('anonymous', 'acme/web', found), [
+      'anonymous may not: pull, list  to allow it: berth access grant anonymous read acme/web',
+      'anonymous may not: push        that takes signing in: anonymous is never given more than read',
     ]);
   });
 });

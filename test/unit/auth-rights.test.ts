@@ -276,7 +276,7 @@ describe('explanations', () => {
     assert.equal(role(rights, 'acme/web', 'internal'), 'admin');
   });
 
-  test('what is missing comes with the nearest grant that others have', () => {
+  test('what is missing comes with the nearest team that has it', () => {
     const dave = rightsOf(subject('dave'));
     const team = grant('acme/dev', 'write', 'acme/**');
     const grants = [
@@ -306,6 +306,23 @@ describe('explanations', () => {
       ],
     );
     assert.equal(told.limitedBy, undefined);
+  });
+
+  test('only a user is told of a team, and only of teams', () => {
+    const nearestTo = (rights: Rights, grants: readonly HeldGrant[]) =>
+      explain({
+        rights,
+        repository: 'acme/web' as RepositoryName,
+        visibility: undefined,
+        grants,
+        now,
+      }).missing.map(({ nearest }) => nearest?.subject);
+    const ofTeam = { ...grant('acme/dev', 'admin', 'acme/**'), subjectKind: 'team' } as const;
+    const ofOther = grant('alice', 'admin', 'acme/**');
+    assert.deepEqual(nearestTo(rightsOf(subject('dave')), [ofOther, ofTeam]), Array(3).fill('acme/dev'));
+    assert.deepEqual(nearestTo(rightsOf(subject('dave')), [ofOther]), Array(3).fill(undefined));
+    assert.deepEqual(nearestTo(rightsOf(subject('acme+ci')), [ofTeam]), Array(3).fill(undefined));
+    assert.deepEqual(nearestTo(nobody(), [ofTeam]), Array(3).fill(undefined));
   });
 
   test('a ceiling is named where it takes something away', () => {

@@ -35,11 +35,12 @@ export interface Explanation {
   readonly missing: readonly {
     readonly action: Action;
     readonly needed: Role;
-    /** A grant to others that would do. */
+    /** A grant to a team that would do. */
     readonly nearest: ExplainedGrant | null;
   }[];
 }
 
+/** Where the reasons begin, unless what is before one of them is longer. */
 const columnWidth = 28;
 
 export async function explain({ api, args, options, context }: Call<unknown>): Promise<void> {
@@ -53,32 +54,27 @@ export async function explain({ api, args, options, context }: Call<unknown>): P
 
 /** The explanation as sentences, what is allowed first. */
 export function explanationLines(subject: string, repository: string, found: Explanation): readonly string[] {
-  const lines: string[] = [];
-  const [strongest, ...others] = found.because.map((reason) => reasonText(subject, repository, reason));
+  const rows: [what: string, why: string][] = [];
+  const reasons = found.because.map((reason) => reasonText(subject, repository, reason));
   if (found.actions.length > 0) {
+    const [strongest, ...others] = reasons;
     const may = `${subject} may: ${found.actions.flatMap(wordsFor).join(', ')}`;
-    lines.push(strongest === undefined ? may : `${pad(may)}because ${strongest}`);
-    for (const other of others) lines.push(`${pad('')}and because ${other}`);
+    rows.push([may, strongest === undefined ? '' : `because ${strongest}`]);
+    for (const other of others) rows.push(['', `and because ${other}`]);
   }
   for (const bounds of found.limitedBy) {
-    lines.push(`${pad('')}within the bounds of the token in use: ${reachText(bounds, subject)}`);
+    rows.push(['', `within the bounds of the token in use: ${reachText(bounds, subject)}`]);
   }
-  for (const { action, needed, nearest } of found.missing) {
-    const way =
-      nearest === null
-        ? `to allow it: berth access grant ${subject} ${needed} ${repository}`
-        : nearestText(subject, nearest);
-    lines.push(`${pad(`${subject} may not: ${wordsFor(action).join(', ')}`)}${way}`);
+  for (const missing of found.missing) {
+    const words = wordsFor(missing.action).join(', ');
+    rows.push([`${subject} may not: ${words}`, wayText(subject, repository, missing)]);
   }
-  return lines;
+  const width = Math.max(columnWidth, ...rows.map(([what]) => what.length + 2));
+  return rows.map(([what, why]) => `${what.padEnd(width)}${why}`.trimEnd());
 }
 
 function wordsFor(action: Action): readonly string[] {
   return action === 'pull' ? ['pull', 'list'] : [action];
-}
-
-function pad(text: string): string {
-  return `${text.padEnd(columnWidth - 2)}  `;
 }
 
 function reasonText(subject: string, repository: string, reason: Reason): string {
@@ -88,7 +84,7 @@ function reasonText(subject: string, repository: string, reason: Reason): string
     case 'auditor':
       return `${subject} is an auditor`;
     case 'owner':
-      return `${subject} owns ${reason.namespace ?? namespaceOf(parseRepositoryName(repository))}`;
+      return ownerText(subject, reason.namespace ?? namespaceOf(parseRepositoryName(repository)));
     case 'visibility':
       return `${repository} is ${reason.visibility}`;
     case 'grant':
@@ -100,7 +96,20 @@ function grantText({ subject, role, object, expiresAt }: ExplainedGrant): string
   return `${subject} ${role} ${object}${expiresAt === null ? '' : ` until ${momentText(expiresAt)}`}`;
 }
 
-function nearestText(subject: string, grant: ExplainedGrant): string {
-  const why = grant.subject.startsWith('team:') ? `  (${subject} is not in that team)` : '';
-  return `nearest: grant ${grantText(grant)}${why}`;
+function ownerText(subject: string, namespace: string): string {
+  return subject === namespace
+    ? `${namespace}/ is the own namespace of ${subject}`
+    : `${subject} owns ${namespace}`;
+}
+
+/** What would help with something that is missing. */
+function wayText(
+  subject: string,
+  repository: string,
+  { needed, nearest }: Explanation['missing'][number],
+): string {
+  if (nearest !== null) return `nearest: grant ${grantText(nearest)}  (${subject} is not in that team)`;
+  if (subject === 'anonymous' && needed !== 'read')
+    return 'that takes signing in: anonymous is never given more than read';
+  return `to allow it: berth access grant ${subject} ${needed} ${repository}`;
 }

@@ -42,7 +42,10 @@ const explanation = strict({
     strict({
       action,
       needed: role,
-      nearest: nullable(heldGrant, 'A grant to others that would do; for who administers the repository.'),
+      nearest: nullable(
+        heldGrant,
+        'A grant to a team that would do, for users; told to who administers the repository.',
+      ),
     }),
   ),
 });
@@ -124,7 +127,7 @@ function refuse(
   if (own.roleOn(repository, visibility, now) === undefined) return notFound(`repository ${repository}`);
   return new Problem(
     'denied',
-    `${own.name} may only ask for itself: of others it takes the role admin on ${repository}`,
+    `${own.name} may only ask about ${own.name}: about others it takes the role admin on ${repository}`,
   );
 }
 
