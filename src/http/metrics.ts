@@ -143,7 +143,7 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Pr
   const free = gauge('berth_disk_free_bytes', 'Free bytes under the blob store');
   const oldestCheck = gauge(
     'berth_blob_oldest_check_timestamp_seconds',
-    'When the blob was read that was checked longest ago; 0: one never was',
+    'When the blob was read that was checked longest ago; now where there is none',
   );
   const lastDone = new Gauge({
     name: 'berth_operation_last_done_timestamp_seconds',
@@ -158,7 +158,7 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Pr
       if (last?.endedAt !== undefined) lastDone.set({ kind }, last.endedAt);
     }
     const [oldest] = await care.scrub.listOldestChecked(1);
-    if (oldest !== undefined) oldestCheck.set(oldest.verifiedAt);
+    oldestCheck.set(oldest?.verifiedAt ?? Date.now() / 1000);
     const [totals, space] = await Promise.all([
       registry.metadata.repositories.totals(),
       registry.store.space(),
