@@ -21,6 +21,14 @@ process.env.UV_THREADPOOL_SIZE ??= '16';
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, '../node_modules/.cache/compile');
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
+// Whoever reads the output may have seen enough: berth audit --follow | head. A server's end is its own affair.
+if (process.argv[2] !== 'serve') {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+}
+
 const { run } = await import('./cli/program.ts');
 const code = await run(process.argv.slice(2), {
   environment: process.env,

@@ -1,6 +1,6 @@
 // <data>/server.json: how commands on this machine find the server that runs on a data folder.
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { removeDurably, writeDurably } from './durable-file.ts';
 
 export interface ServerFile {
   readonly pid: number;
@@ -19,8 +19,9 @@ export function serverFileOf(data: string): string {
 /** Writes the file; the returned function removes it. A killed server leaves it behind: the lock of the folder tells. */
 export async function writeServerFile(data: string, content: ServerFile): Promise<() => Promise<void>> {
   const path = serverFileOf(data);
-  await writeDurably(path, `${JSON.stringify(content)}\n`);
-  return async () => {
-    await removeDurably(path);
-  };
+  const beside = `${path}.new`;
+  // Renamed, so that nobody reads half of it. Nothing is lost with it in a power cut: the server is gone then, too.
+  await writeFile(beside, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+  await rename(beside, path);
+  return () => rm(path, { force: true });
 }

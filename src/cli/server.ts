@@ -152,6 +152,8 @@ async function announce(
   try {
     return await writeServerFile(config.data, { pid: process.pid, version, url, socket: socket ?? null });
   } catch (err) {
+    const { code = '' } = err as NodeJS.ErrnoException;
+    if (!['ENOSPC', 'EDQUOT'].includes(code)) throw err;
     log.warn({ err }, 'server.json cannot be written: commands on this machine may not find the server');
     return async () => {};
   }

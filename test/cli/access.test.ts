@@ -197,6 +197,22 @@ describe('berth audit', { concurrency: 2 }, () => {
   });
 });
 
+test('berth audit --follow ends quietly when nobody reads it any more', async (t) => {
+  const folder = await makeTestFolder(t);
+  const environment = { BERTH_ACCESS_MODE: 'open' };
+  const server = await startCommand(t, ['serve', '--port', '0'], { folder, environment });
+  await server.untilPrinted(/listening/);
+  const follow = await startCommand(t, ['audit', '--follow', '--json'], { folder });
+  await follow.untilPrinted(/following/);
+  follow.child.stdout?.destroy();
+  for (const name of ['ana', 'bob']) {
+    await runCommand(t, ['user', 'add', name, '-q'], { folder });
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+  }
+  const { code, stderr } = await follow.ended;
+  assert.deepEqual([code, stderr], [0, 'following; Ctrl-C ends it\n']);
+});
+
 test('berth key lists and rotates the keys that sign tokens', async (t) => {
   const { berth } = await start(t);
   const [first = ''] = (await berth('key', 'list', '-q')).split('\n');

@@ -216,9 +216,13 @@ test('a user who is disabled in the middle of a push does not finish it', { skip
   await writeFile(home.path('big', 'bytes'), randomBytes(256 << 20));
   const image = `${berth.host}/sam/big:1`;
   await home.run('buildah', ['build', '--tag', image, home.path('big')]);
-  const pushing = refused('podman', 'push', insecure, image);
-  while (!/"method":"POST","route":"blob-upload"/.test(berth.log()))
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  let ended = false;
+  const pushing = refused('podman', 'push', insecure, image).finally(() => {
+    ended = true;
+  });
+  const hasBegun = () => /"method":"POST","route":"blob_upload"/.test(berth.log());
+  while (!ended && !hasBegun()) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.ok(hasBegun() && !ended, 'the push is under way');
   await berth.manage('POST', '/users/sam/disable');
   assert.match(await pushing, /unauthorized|invalid username\/password/);
   const { repositories } = (await (

@@ -287,6 +287,13 @@ describe('operation', () => {
 
   it('exposes metrics under the names of distribution, to this machine only', async (t) => {
     const { url, port } = await startRegistry(t);
+    const commits = async () => {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      return Number(
+        /# TYPE berth_database_commits_total counter\nberth_database_commits_total (\d+)\n/.exec(text)?.[1],
+      );
+    };
+    const commitsBefore = await commits();
     await pushImage(url, 'acme/web', 'v1');
     await fetch(`${url}/v2/acme/web/manifests/v1`);
     const text = await (await fetch(`${url}/metrics`)).text();
@@ -296,8 +303,9 @@ describe('operation', () => {
     assert.match(text, /berth_manifests 1/);
     assert.match(text, /handler="blob_upload",method="post",code="201"\} 2\n/);
     assert.match(text, /berth_blobs 2/);
-    // Two blobs with their repository, one manifest; whatever waits together is one commit.
-    assert.match(text, /# TYPE berth_database_commits_total counter\nberth_database_commits_total [1-9]\n/);
+    const pushed = (await commits()) - commitsBefore;
+    // Whatever waits together is one commit, and the server has writes of its own.
+    assert.ok(pushed >= 1, `${pushed} commits`);
     const proxied = await requestWith(port, '/metrics', {
       host: 'localhost',
       'x-forwarded-for': '192.0.2.1',

@@ -11,6 +11,7 @@ import {
   parsePattern,
 } from '../../src/auth/pattern.ts';
 import { parseRepositoryName, type RepositoryName } from '../../src/oci/name.ts';
+import { cpuMilliseconds } from '../support/cpu-time.ts';
 
 // Few, so that they meet often.
 const part = fc.constantFrom('a', 'b', 'ab', 'a-b');
@@ -133,10 +134,10 @@ describe('patterns', () => {
 
   test('a pattern of many stars takes no noticeable time', () => {
     const text = parsePattern(`acme/${'a*'.repeat(120)}b`);
-    const begun = performance.now();
+    const begun = cpuMilliseconds();
     for (let times = 0; times < 100; times++)
       assert.ok(!matchesPattern(text, `acme/${'a'.repeat(245)}` as RepositoryName));
-    assert.ok(performance.now() - begun < 500);
+    assert.ok(cpuMilliseconds() - begun < 500);
   });
 
   test('no text makes parsing fail in any other way', () => {

@@ -14,6 +14,7 @@ import {
 import { OciError, type OciErrorCode } from '../../src/oci/errors.ts';
 import { namespaceOf, parseRepositoryName } from '../../src/oci/name.ts';
 import { parseReference, parseTag, referenceText } from '../../src/oci/reference.ts';
+import { cpuMilliseconds } from '../support/cpu-time.ts';
 
 function refuses(code: OciErrorCode, act: () => unknown): void {
   assert.throws(act, (error) => error instanceof OciError && error.code === code && error.detail !== null);
@@ -218,11 +219,11 @@ test('no text at all makes a parser throw anything but an OciError', () => {
 });
 
 test('hostile text of 100,000 characters is refused at once', () => {
-  const began = performance.now();
+  const began = cpuMilliseconds();
   for (const unit of ['a', 'a-', '-', '_', 'a/', 'a__', ':', 'sha256:']) {
     const text = unit.repeat(100_000 / unit.length);
     for (const parse of [parseRepositoryName, parseTag, parseDigest, parseReference])
       assert.throws(() => parse(text), OciError);
   }
-  assert.ok(performance.now() - began < 500);
+  assert.ok(cpuMilliseconds() - began < 500);
 });

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { OciError } from '../../src/oci/errors.ts';
 import { parseContentRange, parseRange } from '../../src/oci/range.ts';
+import { cpuMilliseconds } from '../support/cpu-time.ts';
 
 const size = fc.integer({ min: 1, max: 1000 });
 const offset = fc.nat({ max: 1200 });
@@ -185,7 +186,7 @@ function refusesChunk(header: string): void {
 }
 
 test('headers of 16 KiB that almost match cost no time', () => {
-  const began = performance.now();
+  const began = cpuMilliseconds();
   for (const filler of [' ', '\t', '0', '-', ' 0', '0-']) {
     const long = filler.repeat(16_384 / filler.length);
     for (const header of [`bytes=${long}x`, `bytes=0${long}-x`, `bytes ${long}x`, `0${long}-1/${long}x`]) {
@@ -193,5 +194,5 @@ test('headers of 16 KiB that almost match cost no time', () => {
       refusesChunk(header);
     }
   }
-  assert.ok(performance.now() - began < 200);
+  assert.ok(cpuMilliseconds() - began < 200);
 });

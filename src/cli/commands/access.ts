@@ -64,6 +64,10 @@ export function addAccess(program: Command, context: CommandContext): void {
     },
     run: revoke,
   });
+  addQuestions(access, context);
+}
+
+function addQuestions(access: Command, context: CommandContext): void {
   define<{ subject?: string }>(access, context, {
     usage: 'list [object]',
     about: 'list grants: in a namespace, to a subject, or those on the whole registry',

@@ -18,13 +18,14 @@ interface OrgOptions {
 
 const byDefault = 'default';
 
+const visibility = (words: string): Option => new Option('--visibility <visibility>', words);
+
 export function addOrg(program: Command, context: CommandContext): void {
   const org = addGroup(program, 'org', 'organizations and their members', [
     'org add acme',
     'org set acme --visibility internal',
     'org member add acme alice --owner',
   ]);
-  const visibility = (words: string): Option => new Option('--visibility <visibility>', words);
   define<OrgOptions>(org, context, {
     usage: 'add <name>',
     about: 'found an organization; whoever signed in becomes its owner',
@@ -50,6 +51,11 @@ export function addOrg(program: Command, context: CommandContext): void {
     quiet: 'the name alone',
     run: show,
   });
+  addChanges(org, context);
+  addMembers(org, context);
+}
+
+function addChanges(org: Command, context: CommandContext): void {
   define<OrgOptions>(org, context, {
     usage: 'set <name>',
     about: 'change an organization (or the namespace of a user)',
@@ -78,7 +84,6 @@ export function addOrg(program: Command, context: CommandContext): void {
     deletes: true,
     run: remove,
   });
-  addMembers(org, context);
 }
 
 function addMembers(org: Command, context: CommandContext): void {

@@ -37,7 +37,7 @@ export function addRobot(program: Command, context: CommandContext): void {
     examples: [
       "robot add acme+ci --role write --repositories 'web/**'",
       'robot add acme+k8s --role read',
-      'T=$(berth robot add acme+ci --role write -q)',
+      'robot add acme+ci --role write -q          the token alone',
     ],
     options: (command) =>
       command
@@ -71,6 +71,10 @@ export function addRobot(program: Command, context: CommandContext): void {
     check: ([name = '']) => void parseRobotName(name),
     run: show,
   });
+  addEnds(robot, context);
+}
+
+function addEnds(robot: Command, context: CommandContext): void {
   for (const enabled of [true, false]) {
     const verb = enabled ? 'enable' : 'disable';
     define(robot, context, {

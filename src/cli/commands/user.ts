@@ -37,6 +37,20 @@ export function addUser(program: Command, context: CommandContext): void {
     'user list',
     'user disable carol',
   ]);
+  addRecords(user, context);
+  addPasswd(user, context);
+  addEnds(user, context);
+  define(user, context, {
+    usage: 'import <file>',
+    about: 'add the users of an htpasswd file (bcrypt entries)',
+    examples: ['user import users.htpasswd', 'user import - < users.htpasswd'],
+    prints: 'one',
+    quiet: 'nothing',
+    run: importFile,
+  });
+}
+
+function addRecords(user: Command, context: CommandContext): void {
   define<UserOptions>(user, context, {
     usage: 'add <name>',
     about: 'add a user',
@@ -92,7 +106,9 @@ export function addUser(program: Command, context: CommandContext): void {
     },
     run: set,
   });
-  addPasswd(user, context);
+}
+
+function addEnds(user: Command, context: CommandContext): void {
   define(user, context, {
     usage: 'disable <name>',
     about: 'end all access of a user from the next request on',
@@ -122,14 +138,6 @@ export function addUser(program: Command, context: CommandContext): void {
       ),
     deletes: true,
     run: remove,
-  });
-  define(user, context, {
-    usage: 'import <file>',
-    about: 'add the users of an htpasswd file (bcrypt entries)',
-    examples: ['user import users.htpasswd', 'user import - < users.htpasswd'],
-    prints: 'one',
-    quiet: 'nothing',
-    run: importFile,
   });
 }
 
