@@ -64,9 +64,10 @@ export async function askSecret(prompt: string, flag: string, context: CommandCo
     throw new CommandError(exitCodes.wrongUsage, `there is no terminal to ask on: use ${flag}`);
   }
   const { stdin, stderr } = context;
-  stderr.write(`${prompt}: `);
+  // Before the prompt: whoever sees it may type at once.
   stdin.setRawMode?.(true);
   try {
+    stderr.write(`${prompt}: `);
     return await typeUnseen(stdin, (text) => stderr.write(text));
   } finally {
     stdin.setRawMode?.(false);
