@@ -35,6 +35,8 @@ interface Count {
 }
 
 const mostKeys = 10_000;
+/** No account has a longer name: the rest of what was given is not kept. */
+const longestAccount = 64;
 const longestDelaySeconds = 4;
 /** A network may have so many checks waiting at once; more would leave none for others. */
 const mostPendingPerAddress = 32;
@@ -57,17 +59,20 @@ export class Throttle {
   admit(account: string, address: string): Admission {
     const now = this.#clock.monotonicSeconds();
     const network = networkOf(address);
-    const accountKey = `${network} ${account}`;
+    const accountKey = `${network} ${account.slice(0, longestAccount)}`;
     const exempt = this.#exempt(address);
-    const ofAccount = this.#count(this.#accounts, accountKey, now);
-    const ofAddress = exempt ? undefined : this.#count(this.#addresses, network, now);
+    const ofAccount = this.#find(this.#accounts, accountKey, now);
+    const ofAddress = exempt ? undefined : this.#find(this.#addresses, network, now);
     const { failuresPerAccount, failuresPerAddress } = this.#limits;
     const wait = Math.max(
       this.#waitSeconds(ofAccount, failuresPerAccount, now),
       ofAddress === undefined ? 0 : this.#waitSeconds(ofAddress, failuresPerAddress, now),
       ofAddress !== undefined && ofAddress.pending >= mostPendingPerAddress ? 1 : 0,
     );
+    // Nothing is kept of what is refused: it is done fast and often, and would push out what is counted.
     if (wait > 0) return { retryAfterSeconds: wait };
+    this.#accounts.set(accountKey, ofAccount);
+    if (ofAddress !== undefined) this.#addresses.set(network, ofAddress);
     const counts = ofAddress === undefined ? [ofAccount] : [ofAccount, ofAddress];
     for (const count of counts) count.pending++;
     const attempt = this.#attempt(counts, () => this.#accounts.delete(accountKey));
@@ -104,12 +109,9 @@ export class Throttle {
     return leaves === undefined ? 1 : Math.max(1, Math.ceil(leaves + this.#limits.window - now));
   }
 
-  #count(counts: LRUCache<string, Count>, key: string, now: number): Count {
-    let count = counts.get(key);
-    if (count === undefined) {
-      count = { pending: 0, failures: [] };
-      counts.set(key, count);
-    }
+  /** The count of a key, a new one that is not kept yet where there is none. */
+  #find(counts: LRUCache<string, Count>, key: string, now: number): Count {
+    const count = counts.get(key) ?? { pending: 0, failures: [] };
     const expired = count.failures.findIndex((at) => at > now - this.#limits.window);
     count.failures = expired < 0 ? [] : count.failures.slice(expired);
     return count;

@@ -1,5 +1,6 @@
 // What every endpoint of the management API has in common: problem details, unknown members, pages, entity tags, headers.
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
 import { describe, it } from 'node:test';
 import { assertProblem, startApi } from '../support/api.ts';
 import { sendRaw } from '../support/client.ts';
@@ -219,5 +220,38 @@ describe('a dry run', () => {
     assert.equal((await admin.get('/users/ana')).status, 200);
     assert.equal((await admin.delete('/users/ana')).status, 204);
     assertProblem(await admin.delete('/users/ana?dryRun=true'), 404, 'not-found');
+  });
+});
+
+describe('a change whose body takes its time', () => {
+  it('is decided by what holds when it is made', async (t) => {
+    const { registry, admin, addUser, addOrganization } = await startApi(t);
+    const ana = await addUser('ana');
+    await addUser('ben');
+    await addOrganization('acme', 'admin');
+    const grants = '/namespaces/acme/grants';
+    const own = await admin.post(grants, { subject: 'ana', object: 'acme/**', role: 'admin' });
+    const text = JSON.stringify({ subject: 'ben', object: 'acme/**', role: 'admin' });
+    const { promise: status, resolve, reject } = Promise.withResolvers<number | undefined>();
+    const slow = request(`${registry.url}/api/v1${grants}`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${ana.secret}`,
+        'content-type': 'application/json',
+        'content-length': text.length,
+        expect: '100-continue',
+      },
+    });
+    slow.on('response', (reply) => resolve(reply.resume().statusCode)).on('error', reject);
+    const begun = new Promise<void>((done) => slow.once('continue', done));
+    slow.flushHeaders();
+    await begun;
+    slow.write(text.slice(0, 10));
+    // By then the first one is past its guard.
+    assert.equal((await ana.get(grants)).status, 200);
+    assert.equal((await admin.delete(`${grants}/${own.body.id}`)).status, 204);
+    slow.end(text.slice(10));
+    assert.equal(await status, 404);
+    assert.deepEqual((await admin.get(grants)).body.items, []);
   });
 });

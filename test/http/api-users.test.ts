@@ -252,3 +252,19 @@ describe('an import of an htpasswd file', () => {
     assertProblem(await api.admin.post('/users/import', { file }), 415, 'invalid', /text\/plain/);
   });
 });
+
+describe('a change of the own password', () => {
+  it('does not undo one that an administrator made meanwhile', async (t) => {
+    const { registry, accounts, addUser } = await startApi(t);
+    const ana = await addUser('ana', { password: goodPassword });
+    const { passwords } = registry.authority;
+    const hashed = passwords.hash.bind(passwords);
+    t.mock.method(passwords, 'hash', async (password: string) => {
+      await accounts.users.clearPassword({ name: 'ana', origin: { actor: 'admin' } });
+      return await hashed(password);
+    });
+    const changed = await ana.put('/me/password', { current: goodPassword, new: 'violet anchor 31 quartz' });
+    assertProblem(changed, 403, 'denied');
+    assert.equal((await accounts.users.find('ana'))?.hasPassword, false);
+  });
+});

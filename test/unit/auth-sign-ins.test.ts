@@ -108,6 +108,45 @@ describe('sign-ins', () => {
   });
 });
 
+describe('a flood of sign-ins', () => {
+  const count = (signIns: SignIns, account: string, address: string) =>
+    signIns.count(account, { address, userAgent: undefined }, 'refused');
+
+  test('from one network makes few rows, however many names and addresses it has, and hides nobody else', async () => {
+    const clock = new ManualClock();
+    const accounts = new FakeAccounts(clock);
+    const signIns = new SignIns(accounts.events, clock);
+    for (let round = 0; round < 3; round++) {
+      for (let index = 0; index < 1000; index++) {
+        count(signIns, `user${round}x${index}`, `2001:db8:0:1::${index.toString(16)}`);
+      }
+      await signIns.flush();
+    }
+    count(signIns, 'sam', '192.0.2.1');
+    await signIns.flush({ whole: true });
+    const { signIns: rows } = accounts;
+    assert.ok(rows.length < 110, `${rows.length} rows`);
+    assert.equal(
+      rows.reduce((sum, row) => sum + row.count, 0),
+      3001,
+    );
+    assert.ok(rows.some(({ account }) => account === 'sam'));
+    assert.ok(rows.some(({ account, address }) => account === '(others)' && address === '2001:db8:0:1::/64'));
+  });
+
+  test('is bounded by the minute, not by how often it is written', async () => {
+    const clock = new ManualClock();
+    const accounts = new FakeAccounts(clock);
+    const signIns = new SignIns(accounts.events, clock);
+    for (let index = 0; index < 12_000; index++) {
+      count(signIns, 'sam', `192.${index >> 8}.${index & 255}.1`);
+      if (index % 4000 === 3999) await signIns.flush();
+    }
+    await signIns.flush({ whole: true });
+    assert.ok(accounts.signIns.length <= 5010, `${accounts.signIns.length} rows`);
+  });
+});
+
 describe('uses of credentials', () => {
   test('are written with the time and the address of the last one', async () => {
     const { secret: token, id } = await makeToken('acme+ci', 'robot');

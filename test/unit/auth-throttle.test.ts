@@ -113,4 +113,17 @@ describe('the throttle', () => {
     );
     for (let times = 0; times < 1000; times++) assert.equal(failOnce(throttle, 'alice', '192.0.2.1'), 0);
   });
+
+  test('what is refused by address makes no counts, and pushes none out', () => {
+    const clock = new ManualClock();
+    const throttle = new Throttle({ ...limits, failuresPerAccount: 3, failuresPerAddress: 4 }, clock);
+    assert.equal(failOnce(throttle, 'bob', '192.0.2.1'), 0);
+    clock.advance(500);
+    for (let times = 0; times < 3; times++) assert.equal(failOnce(throttle, 'alice', '192.0.2.1'), 0);
+    for (let index = 0; index < 11_000; index++)
+      assert.ok(failOnce(throttle, `user${index}`, '192.0.2.1') > 0);
+    clock.advance(401);
+    assert.ok(failOnce(throttle, 'alice', '192.0.2.1') > 0);
+    assert.equal(failOnce(throttle, 'bob', '192.0.2.1'), 0);
+  });
 });

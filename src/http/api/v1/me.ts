@@ -72,6 +72,9 @@ export function meRoutes(routes: Routes, context: ApiContext): void {
       if (!isRight) throw new Problem('denied', 'the current password is not right');
       await awaitMember('/new', passwords.judge(body.new, principal.name));
       const hash = await passwords.hash(body.new);
+      // Hashing takes time enough for an administrator to take the old password away.
+      if ((await context.authority.policy.rightsOf(proof.principal)) === undefined)
+        throw new Problem('denied', 'the current password is not right any more');
       if (!(await accounts.users.setPassword({ name: principal.name, hash, origin }))) {
         throw unauthenticated('this account is gone');
       }

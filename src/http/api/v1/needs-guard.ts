@@ -64,6 +64,25 @@ async function admit(request: FastifyRequest, context: ApiContext): Promise<void
   }
   refuseWrongProof(principal);
   if (usesSession(principal)) refuseForgery(request, context, facts.sessionCookie ?? '');
+  await decide(request, context, principal, wanted);
+}
+
+/**
+ * Decides a change anew when it is made: its body may have taken its time, and another change of the same object too. Nothing to
+ * decide where nobody had to sign in.
+ */
+export async function decideAgain(request: FastifyRequest, context: ApiContext): Promise<void> {
+  const { principal, rights } = request;
+  if (principal === undefined || rights === undefined) return;
+  await decide(request, context, principal, request.routeOptions.config.need ?? []);
+}
+
+async function decide(
+  request: FastifyRequest,
+  context: ApiContext,
+  principal: Principal,
+  wanted: readonly Need[],
+): Promise<void> {
   const rights = await context.authority.policy.rightsOf(principal);
   if (rights === undefined) throw unauthenticated('these credentials are no longer good: sign in again');
   request.rights = rights;

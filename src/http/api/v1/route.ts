@@ -10,6 +10,7 @@ import { originOf, principalOf } from '../../guard.ts';
 import type { ApiContext } from './context.ts';
 import { checkPreconditions, entityTagOf, isKnown } from './entity-tags.ts';
 import type { Need } from './need.ts';
+import { decideAgain } from './needs-guard.ts';
 import { type ListPage, writeCursor } from './pages.ts';
 import { Problem, problemSchema } from './problem.ts';
 import { dryRun, strict } from './schemas.ts';
@@ -184,7 +185,10 @@ export class Routes {
     const isPlan = makePlan !== undefined && (call.query as { dryRun?: boolean }).dryRun === true;
     if (request.method !== 'GET' && !isPlan && !whileReadOnly) this.#refuseWhileReadOnly();
     const act = async () => {
-      if (request.method !== 'GET') await holdToPreconditions(endpoint, call);
+      if (request.method !== 'GET') {
+        await decideAgain(request, this.#context);
+        await holdToPreconditions(endpoint, call);
+      }
       if (isPlan) return found({ dryRun: true, ...(await makePlan(call)) });
       return await endpoint.handle(call);
     };
