@@ -82,6 +82,15 @@ describe('on a terminal', { skip, concurrency: 2 }, () => {
     await login('login', `localhost:${registry.port}`, '-u', 'admin', '--password-stdin');
   });
 
+  test('what is typed ahead answers the next question', async (t) => {
+    const { open } = await start(t);
+    const terminal = open('user', 'passwd', 'admin');
+    await terminal.sees(/New password: /);
+    terminal.types('new-password-1\rnew-password-1\r');
+    assert.equal(await terminal.ended, 0);
+    assert.match(terminal.screen(), /^Once more: \*{14}\nadmin: password changed/m);
+  });
+
   test('two that differ, and Ctrl-C, change nothing', async (t) => {
     const { open } = await start(t);
     const differs = open('user', 'passwd', 'admin');
