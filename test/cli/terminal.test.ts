@@ -28,7 +28,14 @@ function onTerminal(t: TestContext, args: readonly string[], folder: string, dat
     .join(' ');
   const child: ChildProcess = spawn('script', ['-qec', command, '/dev/null'], {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, BERTH_DATA: data, NO_COLOR: '1', TERM: 'dumb' },
+    env: {
+      PATH: process.env.PATH,
+      HOME: folder,
+      XDG_RUNTIME_DIR: join(folder, 'runtime'),
+      BERTH_DATA: data,
+      NO_COLOR: '1',
+      TERM: 'dumb',
+    },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let seen = '';
