@@ -95,7 +95,7 @@ function upkeep(
   };
   const care = async () => {
     const keepFrom = Math.floor(clock.unixSeconds() - config.audit.keep);
-    if (mode === 'token') await attempt(() => tokens.rotateWhenDue({ actor: 'berth' }), onFailure);
+    if (mode === 'token') await attempt(() => tokens.rotateWhenDue({ actor: 'system' }), onFailure);
     await attempt(() => drop(() => metadata.accounts.credentials.dropExpired(dropAtOnce)), onFailure);
     if (Number.isFinite(keepFrom))
       await attempt(() => drop(() => metadata.events.dropBefore(keepFrom, dropAtOnce)), onFailure);

@@ -200,7 +200,7 @@ export class BearerTokens {
     this.#loadedAt = this.#clock.monotonicSeconds();
     let stored = await this.#store.list();
     if (!stored.some(({ retiredAt }) => retiredAt === undefined)) {
-      await this.rotate({ actor: 'berth' });
+      await this.rotate({ actor: 'system' });
       stored = await this.#store.list();
     }
     const keys = await Promise.all(stored.map(openKey));

@@ -9,6 +9,8 @@ export interface SampleFacts {
   readonly upstream: string;
   /** The name clients reach a proxy by; undefined: the sample's registry.example.com stays. */
   readonly publicHost: string | undefined;
+  /** The port that clients reach a proxy by. */
+  readonly publicPort: number;
   /** The port that a container publishes. */
   readonly port: number;
   readonly image: string;
@@ -16,6 +18,8 @@ export interface SampleFacts {
 
 type Replacement = readonly [inSample: string, made: (facts: SampleFacts) => string];
 
+const hostOf = ({ publicHost }: SampleFacts): string => publicHost ?? 'registry.example.com';
+const portOf = ({ publicPort }: SampleFacts): string => (publicPort === 443 ? '' : `:${publicPort}`);
 const published: Replacement = ['127.0.0.1:5000:5000', ({ port }) => `127.0.0.1:${port}:5000`];
 const opened: Replacement = ['5000:5000', ({ port }) => `${port}:5000`];
 const image: Replacement = ['localhost/berth:latest', (facts) => facts.image];
@@ -27,7 +31,9 @@ const samples = {
     file: 'nginx/berth.conf',
     replacements: [
       ['127.0.0.1:5000', (facts) => facts.upstream],
-      ['registry.example.com', (facts) => facts.publicHost ?? 'registry.example.com'],
+      ['443 ssl', ({ publicPort }) => `${publicPort} ssl`],
+      ['https://registry.example.com', (facts) => `https://${hostOf(facts)}${portOf(facts)}`],
+      ['registry.example.com', hostOf],
     ],
   },
   quadlet: {

@@ -176,6 +176,22 @@ describe('berth audit', { concurrency: 2 }, () => {
     assert.equal((await berth.tries('audit', '--limit', '0')).code, 2);
   });
 
+  test('counts sign-ins by the minute, and names the server itself as system', async (t) => {
+    const { berth, asUser } = await start(t);
+    const sam = await asUser('sam');
+    await sam('whoami');
+    let signIns = '';
+    for (const deadline = performance.now() + 20_000; signIns === '' && performance.now() < deadline; ) {
+      signIns = (await berth.tries('audit', '--action', 'sign-in')).stdout;
+    }
+    assert.match(signIns, /^\d{4}-\d\d-\d\d \d\d:\d\d +sam +127\.0\.0\.1 +sign-in(, \d+ times)? +allowed$/m);
+    const { items } = JSON.parse(await berth('audit', '--actor', 'system', '--json'));
+    assert.deepEqual(items.map(({ action }: { action: string }) => action).sort(), [
+      'key.rotate',
+      'user.add',
+    ]);
+  });
+
   test('--follow prints what happens from then on, one line an event', async (t) => {
     const folder = await makeTestFolder(t);
     const environment = {

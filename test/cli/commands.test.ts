@@ -216,6 +216,13 @@ describe('berth setup', { concurrency: 3 }, () => {
     assert.match(nginx, /^ {4}server 127\.0\.0\.1:5055;$/m);
     assert.match(nginx, /^ {4}server_name hub\.example\.org;$/m);
     assert.doesNotMatch(nginx, /registry\.example\.com|5000/);
+    const elsewhere = { ...environment, BERTH_HTTP_PUBLIC_URL: 'https://hub.example.org:8443' };
+    const onPort = (await runCommand(t, ['setup', 'nginx'], { environment: elsewhere })).stdout;
+    assert.match(
+      onPort,
+      /^ {4}listen 8443 ssl;\n {4}listen \[::\]:8443 ssl;\n {4}server_name hub\.example\.org;$/m,
+    );
+    assert.match(onPort, /publicUrl: "https:\/\/hub\.example\.org:8443"/);
     const quadlet = (
       await runCommand(t, ['setup', 'quadlet', '--port', '5055', '--image', 'quay.io/me/berth:1'])
     ).stdout;

@@ -71,6 +71,10 @@ describe('berth doctor', { concurrency: 2 }, () => {
   test('finds nothing wrong with a server on this machine and its folder', async (t) => {
     const { berth, login, host } = await start(t);
     await login(host);
+    for (const size of ['x', '-1', '1.5', '']) {
+      const wrong = await berth.tries('doctor', '--upload-size', size);
+      assert.deepEqual([wrong.code, wrong.stdout], [2, '']);
+    }
     const { code, stdout } = await berth.tries('doctor', '--upload-size', '5');
     assert.deepEqual(
       findingsOf(stdout),

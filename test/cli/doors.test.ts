@@ -2,10 +2,11 @@
 // folder when nobody runs. Real processes over real servers.
 import assert from 'node:assert/strict';
 import { chown, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer, type ListenOptions, type Server } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { exchange } from '../../src/cli/client/http.ts';
 import { lockFolder } from '../../src/storage/sqlite/lock.ts';
 import { makeTestFolder, runCommand, startCommand } from '../support/berth-command.ts';
 
@@ -85,6 +86,37 @@ describe('a registry that is named', { concurrency: 2 }, () => {
   });
 });
 
+test('a server that breaks off plain HTTP may speak TLS; one that is silent on its socket is named', async (t) => {
+  const folder = await makeTestFolder(t);
+  const listen = async (server: Server, where: ListenOptions) => {
+    await new Promise<void>((resolve) => server.listen(where, resolve));
+    t.after(() => server.close());
+  };
+  const rude = createServer((connection) => connection.destroy());
+  await listen(rude, { port: 0, host: '127.0.0.1' });
+  const host = `127.0.0.1:${(rude.address() as AddressInfo).port}`;
+  const { code, stderr } = await runCommand(t, ['user', 'list', '-r', host]);
+  assert.deepEqual(
+    [code, stderr],
+    [
+      7,
+      `berth: no answer from http://${host}: it broke the connection off. If it speaks TLS: -r https://${host}\n`,
+    ],
+  );
+
+  const socketPath = join(folder, 'silent.sock');
+  const silent = createServer();
+  silent.on('connection', (connection) => t.after(() => connection.destroy()));
+  await listen(silent, { path: socketPath });
+  const target = { origin: 'http://localhost', socketPath, process: 4711 };
+  await assert.rejects(exchange(target, { method: 'GET', path: '/', silenceSeconds: 0.1 }), {
+    code: 7,
+    message:
+      `no answer from ${socketPath}: silent for 0.1 s. Process 4711 listens there and may hang: look at its log, ` +
+      'or end it with kill 4711',
+  });
+});
+
 describe('the server on this machine', { concurrency: 2 }, () => {
   test('is reached by its socket, as administrator, and the audit log tells by whom', async (t) => {
     const { berth, data } = await serve(t);
@@ -138,6 +170,15 @@ describe('a folder that nobody serves', { concurrency: 2 }, () => {
     const server = await startCommand(t, ['serve', '--port', '0'], { folder, environment: settings });
     await server.untilPrinted(/listening on/);
     assert.equal((await berth('user list -q')).stdout, 'admin\nsam\n');
+  });
+
+  test('does not take what would end with the command', async (t) => {
+    const { berth, data } = await makeStoppedFolder(t);
+    for (const command of ['read-only on', 'read-only off']) {
+      const { code, stdout, stderr } = await berth(command);
+      assert.deepEqual([code, stdout], [7, '']);
+      assert.match(stderr, new RegExp(`^berth: no server runs on ${data}, .*storage\\.readOnly`));
+    }
   });
 
   test('is taken by one command after the other', async (t) => {

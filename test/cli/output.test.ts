@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { parse as parseYaml } from 'yaml';
 import { path } from '../../src/cli/client/api.ts';
 import { problemError } from '../../src/cli/client/problem.ts';
-import { parseRegistryAddress, splitReference } from '../../src/cli/client/registry-address.ts';
+import { addressText, parseRegistryAddress, splitReference } from '../../src/cli/client/registry-address.ts';
 import { patternsOfRobot } from '../../src/cli/client/robot-names.ts';
 import { parseChallenge } from '../../src/cli/client/sign-in.ts';
 import { type Explanation, explanationLines } from '../../src/cli/commands/explain.ts';
@@ -138,7 +138,12 @@ describe('times on the command line', () => {
 });
 
 describe('a token in the form of', () => {
-  const facts = { host: 'registry.example.com:5000', user: 'acme+k8s', secret: 'berth_robot_x' };
+  const facts = {
+    host: 'registry.example.com:5000',
+    address: 'registry.example.com:5000',
+    user: 'acme+k8s',
+    secret: 'berth_robot_x',
+  };
   const auth = Buffer.from('acme+k8s:berth_robot_x').toString('base64');
 
   test('a docker configuration', () => {
@@ -183,6 +188,13 @@ describe('names on the command line', () => {
     assert.equal(origin('http://nas:5000/'), 'http://nas:5000');
     assert.equal(origin('https://localhost:5000'), 'https://localhost:5000');
     for (const text of ['', 'nas/x', 'ftp://nas', 'a b']) assert.throws(() => origin(text), { code: 2 });
+  });
+
+  test('of registries have a scheme where it would not be understood', () => {
+    assert.equal(addressText('https://registry.example.com'), 'registry.example.com');
+    assert.equal(addressText('http://localhost:5000'), 'localhost:5000');
+    assert.equal(addressText('https://localhost:5000'), 'https://localhost:5000');
+    assert.equal(addressText('http://nas:5000'), 'http://nas:5000');
   });
 
   test('of repositories may have the registry in front', () => {

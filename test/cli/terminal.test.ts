@@ -29,7 +29,14 @@ function onTerminal(t: TestContext, args: readonly string[], folder: string, dat
     .join(' ');
   const child: ChildProcess = spawn('script', ['-qec', command, '/dev/null'], {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, BERTH_DATA: data, NO_COLOR: '1', TERM: 'dumb' },
+    env: {
+      PATH: process.env.PATH,
+      HOME: folder,
+      XDG_RUNTIME_DIR: join(folder, 'runtime'),
+      BERTH_DATA: data,
+      NO_COLOR: '1',
+      TERM: 'dumb',
+    },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let seen = '';
@@ -95,6 +102,15 @@ describe('on a terminal', { skip, concurrency: 2 }, () => {
     assert.doesNotMatch(terminal.screen(), /new-pass|wrong/);
     const login = berth.withInput('new-password-1\n');
     await login('login', `localhost:${registry.port}`, '-u', 'admin', '--password-stdin');
+  });
+
+  test('what is typed ahead answers the next question', async (t) => {
+    const { open } = await start(t);
+    const terminal = open('user', 'passwd', 'admin');
+    await terminal.sees(/New password: /);
+    terminal.types('new-password-1\rnew-password-1\r');
+    assert.equal(await terminal.ended, 0);
+    assert.match(terminal.screen(), /^Once more: \*{14}\nadmin: password changed/m);
   });
 
   test('two that differ, and Ctrl-C, change nothing', async (t) => {

@@ -30,7 +30,7 @@ describe('a personal token', () => {
       await api.admin.post('/users/ana/tokens', { name: 'spy', role: 'read' }),
       403,
       'denied',
-      /himself/,
+      /the user whom it is about/,
     );
     assert.equal((await api.admin.get('/users/ana/tokens')).status, 200);
     assertProblem(await ana.post('/users/ana/tokens', { name: 'laptop', role: 'read' }), 409, 'exists');

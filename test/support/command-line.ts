@@ -1,5 +1,6 @@
 // The command line in this process, against a server in this process: quick, where processes are not what is tested.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { run } from '../../src/cli/program.ts';
 
@@ -45,7 +46,13 @@ export interface CommandLine {
 
 /** A command line whose commands reach the server that runs on the folder `data`, unless told otherwise. */
 export function commandLine(surroundings: Surroundings & { readonly data: string }): CommandLine {
-  const environment = { BERTH_DATA: surroundings.data, ...surroundings.environment };
+  const { data, homeFolder = '/nowhere' } = surroundings;
+  // Credentials are kept in the runtime folder, which for root would be this machine's own.
+  const environment = {
+    BERTH_DATA: data,
+    XDG_RUNTIME_DIR: join(homeFolder, 'runtime'),
+    ...surroundings.environment,
+  };
   const tries = (...args: string[]) => runHere(args, { ...surroundings, environment });
   const call = async (...args: string[]) => {
     const { code, stdout, stderr } = await tries(...args);

@@ -15,7 +15,7 @@ import { authoritiesFor } from './authorities.ts';
 import { authorizationOf, type Credential, findCredential } from './credentials.ts';
 import type { Target } from './http.ts';
 import type { OwnServer } from './own-folder.ts';
-import { parseRegistryAddress } from './registry-address.ts';
+import { addressText, parseRegistryAddress } from './registry-address.ts';
 
 export interface DoorOptions {
   readonly registry?: string;
@@ -27,6 +27,8 @@ export interface Door {
   readonly kind: 'registry' | 'socket' | 'folder';
   /** What stands before an image's name at this registry. */
   readonly host: string;
+  /** As -r and BERTH_REGISTRY take it: the host, with its scheme where that is not understood. */
+  readonly address: string;
   readonly target: Target;
   /** What goes with every request: who is asking. */
   readonly headers: Readonly<Record<string, string>>;
@@ -70,6 +72,7 @@ export async function openRegistry(name: string, source: string, context: Surrou
   return {
     kind: 'registry',
     host,
+    address: addressText(origin),
     target: targetOf(origin, host, context.homeFolder),
     headers: credential === undefined ? {} : { authorization: authorizationOf(credential) },
     folder: undefined,
@@ -114,8 +117,8 @@ export async function findServer(
   if (!file?.socket || isCommand(file) || !(await answers(file.socket, context))) return undefined;
   return {
     kind: 'socket',
-    host: hostOf(config, file.url),
-    target: { origin: 'http://localhost', socketPath: file.socket },
+    ...namesOf(config, file.url),
+    target: { origin: 'http://localhost', socketPath: file.socket, process: file.pid },
     headers,
     folder: config.data,
     credential: undefined,
@@ -126,7 +129,7 @@ export async function findServer(
 function folderDoor(config: Config, headers: Door['headers'], server: OwnServer): Door {
   return {
     kind: 'folder',
-    host: hostOf(config, null),
+    ...namesOf(config, null),
     target: { origin: 'http://localhost', socketPath: server.socket },
     headers,
     folder: config.data,
@@ -187,14 +190,14 @@ function localUser({ userId }: Surroundings): Record<string, string> {
 }
 
 /** `url`: where the running server listens; null: as configured. */
-function hostOf({ http }: Config, url: string | null): string {
-  if (http.publicUrl !== undefined) return new URL(http.publicUrl).host;
-  const { hostname: address, port } = new URL(
-    url ?? `http://${bracketed(http.address)}:${http.port || 5000}`,
-  );
-  const suffix = port === '' ? '' : `:${port}`;
-  if (address === '0.0.0.0' || address === '[::]') return `${hostname()}${suffix}`;
-  return `${isLoopback(address) ? 'localhost' : address}${suffix}`;
+function namesOf({ http }: Config, url: string | null): Pick<Door, 'host' | 'address'> {
+  const scheme = http.tls === undefined ? 'http' : 'https';
+  const listening = url ?? `${scheme}://${bracketed(http.address)}:${http.port || 5000}`;
+  const { origin, protocol, host, hostname: name } = new URL(http.publicUrl ?? listening);
+  if (http.publicUrl !== undefined) return { host, address: addressText(origin) };
+  const everywhere = name === '0.0.0.0' || name === '[::]';
+  const named = host.replace(name, everywhere ? hostname() : isLoopback(name) ? 'localhost' : name);
+  return { host: named, address: addressText(`${protocol}//${named}`) };
 }
 
 function bracketed(address: string): string {

@@ -11,6 +11,8 @@ const { request: requestHttp } = process.getBuiltinModule('node:http');
 export interface Target {
   readonly origin: string;
   readonly socketPath?: string | undefined;
+  /** The process that listens on the socket. */
+  readonly process?: number;
   /** Certificate authorities besides those of Node, PEM. */
   readonly authorities?: readonly string[] | undefined;
   /** Takes every certificate: only where no secret is sent. */
@@ -99,23 +101,27 @@ async function readText(response: IncomingMessage): Promise<string> {
 }
 
 function unreachable(target: Target, error: unknown): CommandError {
-  const where = target.socketPath ?? target.origin;
-  return new CommandError(exitCodes.unreachable, `no answer from ${where}: ${reasonOf(target, error)}`, {
-    cause: error,
-  });
+  const { socketPath, origin, process: pid } = target;
+  const hint =
+    pid === undefined
+      ? ''
+      : `. Process ${pid} listens there and may hang: look at its log, or end it with kill ${pid}`;
+  const message = `no answer from ${socketPath ?? origin}: ${reasonOf(target, error)}${hint}`;
+  return new CommandError(exitCodes.unreachable, message, { cause: error });
 }
 
 /** Why a connection failed, as the end of a sentence. */
-export function reasonOf({ origin }: Target, error: unknown): string {
+export function reasonOf({ origin, socketPath }: Target, error: unknown): string {
   const { code = '', message } = rootOf(error);
-  const host = new URL(origin).host;
+  const { host, protocol } = new URL(origin);
+  const isPlain = protocol === 'http:' && socketPath === undefined;
   const reasons: Readonly<Record<string, string>> = {
     ECONNREFUSED: 'nothing listens there',
     ENOTFOUND: 'no such host',
     EAI_AGAIN: 'the name cannot be looked up now',
     EPROTO: `it does not speak TLS. If plain HTTP is meant: -r http://${host}`,
     ERR_SSL_WRONG_VERSION_NUMBER: `it does not speak TLS. If plain HTTP is meant: -r http://${host}`,
-    ECONNRESET: 'it broke the connection off',
+    ECONNRESET: `it broke the connection off${isPlain ? `. If it speaks TLS: -r https://${host}` : ''}`,
     CERT_HAS_EXPIRED: 'its certificate has expired',
     ERR_TLS_CERT_ALTNAME_INVALID: message,
     ...untrusted(host),

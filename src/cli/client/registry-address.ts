@@ -31,6 +31,12 @@ export function parseRegistryAddress(text: string, source: string): RegistryAddr
   return { host, origin: `${scheme ?? byDefault}://${host}` };
 }
 
+/** The shortest text that parseRegistryAddress reads as `origin`. */
+export function addressText(origin: string): string {
+  const { host } = new URL(origin);
+  return parseRegistryAddress(host, 'address').origin === origin ? host : origin;
+}
+
 /**
  * A repository or pattern as podman has it, with or without the registry in front: the first part is a host when it holds a
  * dot or a colon or is `localhost`, and something follows.

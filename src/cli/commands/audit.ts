@@ -28,6 +28,8 @@ interface AuditEvent {
   readonly object: string | null;
   readonly outcome: 'allowed' | 'refused';
   readonly address: string | null;
+  /** `count`: of the sign-ins of one minute, which are one row. */
+  readonly detail: { readonly count?: number } | null;
 }
 
 /** A table of more is read by nobody; --json gives all. */
@@ -40,7 +42,7 @@ export function addAudit(program: Command, context: CommandContext): void {
     about: 'what was done, by whom, and what was refused; newest first',
     notes:
       'A table shows the newest 100 (--limit); --json gives all of them. --follow prints what happens from now on, one line\n' +
-      'an event, until Ctrl-C.',
+      'an event, until Ctrl-C. Sign-ins are counted by account, address and minute.',
     examples: [
       'audit --since 24h --refused',
       'audit --actor alice --action grant.set',
@@ -80,13 +82,23 @@ async function audit({ api, options, context }: Call<AuditOptions>): Promise<voi
 }
 
 const columns = [
-  { head: 'TIME', text: ({ at }: AuditEvent) => at.slice(0, 19).replace('T', ' ') },
+  { head: 'TIME', text: timeText },
   { head: 'ACTOR', text: ({ actor }: AuditEvent) => actor },
   { head: 'FROM', text: ({ address }: AuditEvent) => address ?? '' },
-  { head: 'ACTION', text: ({ action }: AuditEvent) => action },
+  { head: 'ACTION', text: actionText },
   { head: 'OBJECT', text: ({ object }: AuditEvent) => object ?? '' },
   { head: 'OUTCOME', text: ({ outcome }: AuditEvent) => outcome },
 ];
+
+/** Sign-ins have the minute that they are counted in. */
+function timeText({ at, detail }: AuditEvent): string {
+  return at.slice(0, detail?.count === undefined ? 19 : 16).replace('T', ' ');
+}
+
+function actionText({ action, detail }: AuditEvent): string {
+  const count = detail?.count ?? 1;
+  return count === 1 ? action : `${action}, ${count} times`;
+}
 
 function queryOf(options: AuditOptions): Query {
   const { actor, action, object, namespace, since, until, refused } = options;

@@ -12,7 +12,7 @@ import type { Finding, Patient } from '../doctor/finding.ts';
 import { checkFolder } from '../doctor/folder.ts';
 import { checkChallenge, checkClock, checkDns, checkTls } from '../doctor/network.ts';
 import { checkUpload } from '../doctor/upload.ts';
-import { exitCodes } from '../exit-codes.ts';
+import { CommandError, exitCodes } from '../exit-codes.ts';
 import { colourOf } from '../output/colour.ts';
 import { printJson } from '../output/print.ts';
 import { escapeControls } from '../output/text.ts';
@@ -48,9 +48,10 @@ export function addDoctor(program: Command, context: CommandContext): void {
 }
 
 async function doctor(options: DoctorOptions, context: CommandContext): Promise<void> {
+  const uploadBytes = bytesOf(options.uploadSize);
   const { config } = loadFor({ ...options }, context);
   const address = addressFor(options, config, context);
-  const patient: Patient = { ...address, context, uploadBytes: bytesOf(options.uploadSize) };
+  const patient: Patient = { ...address, context, uploadBytes };
   const findings: Finding[] = [];
   for await (const finding of examine(patient, config, options)) {
     findings.push(finding);
@@ -92,8 +93,9 @@ function addressFor(options: DoctorOptions, config: Config, context: CommandCont
 }
 
 function bytesOf(mebibytes: string): number {
-  const count = Number(mebibytes);
-  return Number.isFinite(count) && count >= 0 ? Math.round(count * mebibyte) : 100 * mebibyte;
+  if (/^\d{1,6}$/.test(mebibytes)) return Number(mebibytes) * mebibyte;
+  const message = `--upload-size: found ${JSON.stringify(mebibytes)}, allowed: a number of MiB from 0 on`;
+  throw new CommandError(exitCodes.wrongUsage, message);
 }
 
 function lineOf({ state, check, text }: Finding, context: CommandContext): string {

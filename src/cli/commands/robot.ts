@@ -10,7 +10,7 @@ import { CommandError, exitCodes } from '../exit-codes.ts';
 import { confirm } from '../output/ask.ts';
 import { printFacts, printJson, printList } from '../output/print.ts';
 import { countText, distanceText } from '../output/text.ts';
-import { expiryText, loginLine } from '../output/token-text.ts';
+import { expiryText, loginLine, usedText } from '../output/token-text.ts';
 import { addGroup, type Call, define } from './define.ts';
 
 interface RobotOptions {
@@ -173,11 +173,7 @@ async function show({ api, args: [given = ''], options, context }: Call<unknown>
         ['state', robot.enabled ? 'enabled' : 'disabled'],
         ['may', grants.map(({ role, object }) => `${role} on ${object}`).join(', ') || 'nothing'],
         ...tokens.map(
-          (token) =>
-            [
-              'token',
-              `${token.name}, ${expiryText(token, false)}, used ${distanceText(token.lastUsedAt)}`,
-            ] as const,
+          (token) => ['token', `${token.name}, ${expiryText(token, false)}, ${usedText(token)}`] as const,
         ),
         ['added', distanceText(robot.createdAt)],
       ],

@@ -115,11 +115,13 @@ function reasonWithoutFile(name: SampleName, { name: registry, isPlain }: Regist
 
 function factsOf(registry: Registry, { http }: Config, image: string): SampleFacts {
   const port = http.port || 5000;
+  const publicUrl = http.publicUrl === undefined ? undefined : new URL(http.publicUrl);
   const address = { '0.0.0.0': '127.0.0.1', '::': '::1' }[http.address] ?? http.address;
   return {
     registry: registry.name,
     upstream: `${address.includes(':') ? `[${address}]` : address}:${port}`,
-    publicHost: http.publicUrl === undefined ? undefined : new URL(http.publicUrl).hostname,
+    publicHost: publicUrl?.hostname,
+    publicPort: Number(publicUrl?.port || 443),
     port,
     image,
   };

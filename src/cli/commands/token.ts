@@ -19,7 +19,7 @@ import {
 import { parseUntil } from '../output/moments.ts';
 import { printJson, printList } from '../output/print.ts';
 import { distanceText } from '../output/text.ts';
-import { expiryText, loginLine, reachText } from '../output/token-text.ts';
+import { expiryText, loginLine, reachText, usedText } from '../output/token-text.ts';
 import { addGroup, type Call, define } from './define.ts';
 
 interface ForOptions {
@@ -100,7 +100,11 @@ function checkAdd(_args: readonly string[], options: AddOptions): void {
   if (options.expires !== undefined && options.expires !== 'never') parseUntil(options.expires, '--expires');
   // Before a token is made that nobody gets to see.
   if (options.format === 'kubernetes') {
-    kubernetesText({ host: '', user: '', secret: '' }, options.name ?? '', options.kubernetesNamespace);
+    kubernetesText(
+      { host: '', address: '', user: '', secret: '' },
+      options.name ?? '',
+      options.kubernetesNamespace,
+    );
   }
 }
 
@@ -161,7 +165,7 @@ function printToken(
   { api, options, context }: Call<AddOptions>,
 ): void {
   const { stdout } = context;
-  const facts = { host: api.door.host, user, secret: token.secret };
+  const facts = { host: api.door.host, address: api.door.address, user, secret: token.secret };
   if (options.json || options.format === 'json') printJson(token, context);
   else if (options.quiet) stdout.write(`${token.secret}\n`);
   else if (options.format === 'dockerconfig') stdout.write(dockerConfigText(facts));
@@ -205,7 +209,7 @@ async function remove({ api, args: [wanted = ''], options, context }: Call<ForOp
   const where = `${owner.where}/tokens/${token.id}`;
   if (options.dryRun) await api.remove(where, { dryRun: true });
   else {
-    const used = `used ${distanceText(token.lastUsedAt)}`;
+    const used = usedText(token);
     await confirm(`End token ${token.name} of ${owner.name}, ${used}?`, options, context);
     await api.remove(where);
   }

@@ -111,6 +111,12 @@ function distrustText(code: string, host: string): string {
       `(its file needs the whole chain), or the authority's belongs into /etc/containers/certs.d/${host}/ca.crt`
     );
   }
+  if (code.includes('SELF_SIGNED_CERT_IN_CHAIN')) {
+    return (
+      `the certificate comes from an authority that is not trusted here: clients need that authority's certificate in ` +
+      `/etc/containers/certs.d/${host}/ca.crt`
+    );
+  }
   if (/SELF_SIGNED/.test(code)) {
     return `self-signed: clients need its certificate in /etc/containers/certs.d/${host}/ca.crt`;
   }

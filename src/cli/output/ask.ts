@@ -92,9 +92,20 @@ function typeUnseen(stdin: Input, show: (text: string) => void): Promise<string>
     show('\b \b'.repeat(count));
   };
   const onKeys = (keys: Buffer | string): void => {
-    for (const key of keys.toString()) {
-      if (key === '\r' || key === '\n') typed.resolve(secret.join(''));
-      else if (key === '\u0003') typed.reject(new CommandError(exitCodes.interrupted, 'interrupted'));
+    const all = [...keys.toString()];
+    for (const [index, key] of all.entries()) {
+      if (key === '\r' || key === '\n') {
+        typed.resolve(secret.join(''));
+        // What was typed ahead answers the next question.
+        const ahead = all
+          .slice(index + 1)
+          .join('')
+          .replace(/^\n/, '');
+        stdin.off('data', onKeys).pause();
+        if (ahead !== '') stdin.unshift(ahead);
+        return;
+      }
+      if (key === '\u0003') typed.reject(new CommandError(exitCodes.interrupted, 'interrupted'));
       else if (key === '\u0004') typed.reject(new CommandError(exitCodes.interrupted, 'nothing was typed'));
       else if (key === '\u007f' || key === '\b') rub(Math.min(1, secret.length));
       else if (key === '\u0015') rub(secret.length);

@@ -4,6 +4,8 @@ import { CommandError, exitCodes } from '../exit-codes.ts';
 export interface LoginFacts {
   /** As it stands before an image's name. */
   readonly host: string;
+  /** As BERTH_REGISTRY takes it. */
+  readonly address: string;
   readonly user: string;
   readonly secret: string;
 }
@@ -38,8 +40,8 @@ export function kubernetesText(facts: LoginFacts, name: string, namespace: strin
 }
 
 /** Variables for a shell, `docker run --env-file` and systemd's EnvironmentFile. No value needs quotes. */
-export function environmentText({ host, user, secret }: LoginFacts): string {
-  return `BERTH_REGISTRY=${host}\nBERTH_USER=${user}\nBERTH_TOKEN=${secret}\n`;
+export function environmentText({ address, user, secret }: LoginFacts): string {
+  return `BERTH_REGISTRY=${address}\nBERTH_USER=${user}\nBERTH_TOKEN=${secret}\n`;
 }
 
 /** For curl --netrc-file; netrc knows no ports. */

@@ -3,11 +3,16 @@ import type { Role } from '../../storage/account-store.ts';
 import type { Token } from '../client/shapes.ts';
 import { distanceText, momentText } from './text.ts';
 
-/** "no expiry, told by berth status when it is not used", "expires in 89 days (2027-03-31 23:59 UTC)" */
+/** "no expiry; berth status tells when it stays unused", "expires in 89 days (2027-03-31 23:59 UTC)" */
 export function expiryText({ expiresAt }: Pick<Token, 'expiresAt'>, atLength = true): string {
   if (expiresAt === null)
-    return atLength ? 'no expiry, told by berth status when it is not used' : 'no expiry';
+    return atLength ? 'no expiry; berth status tells when it stays unused' : 'no expiry';
   return `expires ${distanceText(expiresAt)}${atLength ? ` (${momentText(expiresAt)})` : ''}`;
+}
+
+/** "used 3 hours ago", "never used" */
+export function usedText({ lastUsedAt }: Pick<Token, 'lastUsedAt'>): string {
+  return lastUsedAt === null ? 'never used' : `used ${distanceText(lastUsedAt)}`;
 }
 
 /** How one signs in with it; the secret is in a variable, so that it stands in no history. */

@@ -1,7 +1,7 @@
 // What an endpoint needs, and whether somebody has it. Anyone of an endpoint's needs is enough. Beyond them, everywhere: an
 // administrator may all but what is `self` alone, an auditor every GET. The bounds of a credential hold here too:
 //   - one that is limited to some repositories reaches what needs a role on their namespace and what its owner is told about
-//     himself (`signed-in`); accounts, tokens, organizations and the registry as a whole are beyond it;
+//     itself (`signed-in`); accounts, tokens, organizations and the registry as a whole are beyond it;
 //   - one with a role below admin reads what its owner may read and changes nothing that needs more than that role; accounts,
 //     tokens, organizations and the registry take the role admin.
 import type { Principal } from '../../../auth/access.ts';
@@ -111,7 +111,7 @@ function liesIn(pattern: string, namespace: string): boolean {
 const namesOfNeeds: Record<Need, string> = {
   anyone: 'nothing',
   'signed-in': 'signing in',
-  self: 'the user himself',
+  self: 'the user whom it is about',
   member: 'a member of the organization',
   owner: 'an owner of the organization',
   'by-setting': 'an administrator, or access.organizationsCreatedBy: users',
@@ -120,13 +120,16 @@ const namesOfNeeds: Record<Need, string> = {
   maintain: 'the role maintain on the namespace',
   admin: 'the role admin on the namespace',
   'admin-of-part': 'the role admin on the namespace or a part of it',
-  auditor: 'an auditor',
+  auditor: 'an auditor or administrator',
   administrator: 'an administrator',
 };
 
 /** The sentence for somebody who sees the object and may not do this. */
 export function sentenceOfRefusal({ needs: wanted, rights, reads, target }: Question): string {
-  const named = wanted.map((need) => namesOfNeeds[need]).join(', or ');
+  const named = wanted
+    .filter((need) => need !== 'administrator' || !wanted.includes('auditor'))
+    .map((need) => namesOfNeeds[need])
+    .join(', or ');
   const listed =
     target.repository === undefined ? named : named.replaceAll('on the namespace', 'on the repository');
   const { ceiling } = rights;

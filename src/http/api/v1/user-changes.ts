@@ -151,9 +151,10 @@ function removeUser(routes: Routes, context: ApiContext): void {
 }
 
 function lastOwner(account: string, organizations: readonly string[]): Problem {
+  const what = organizations.length === 1 ? 'it' : 'each of them';
   return new Problem(
     'conflict',
-    `${account} is the only owner of ${organizations.join(', ')}: give each another owner first`,
+    `${account} is the only owner of ${organizations.join(', ')}: give ${what} another owner first`,
   );
 }
 
