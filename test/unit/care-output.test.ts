@@ -341,7 +341,13 @@ test('a reference stands alone or behind its repository', () => {
 });
 
 describe('a path that the server uses', () => {
-  const door = { host: 'nas:5000', target: { origin: 'http://x' }, headers: {}, credential: undefined };
+  const door = {
+    host: 'nas:5000',
+    address: 'nas:5000',
+    target: { origin: 'http://x' },
+    headers: {},
+    credential: undefined,
+  };
   const ends = { folder: undefined, close: async () => undefined };
   const paths = (kind: 'registry' | 'socket' | 'folder', path: string) => {
     let told = '';
