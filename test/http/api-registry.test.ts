@@ -136,6 +136,17 @@ describe('config', () => {
 });
 
 describe('read-only', () => {
+  it('lets a robot be disabled, and nothing else of it be changed', async (t) => {
+    const { admin, addOrganization, addRobot } = await startApi(t);
+    await addOrganization('acme');
+    await addRobot('acme+ci');
+    const path = '/namespaces/acme/robots/ci';
+    await admin.put('/read-only', { readOnly: true });
+    assertProblem(await admin.patch(path, { enabled: false, description: 'x' }), 503, 'read-only');
+    assert.equal((await admin.patch(path, { enabled: false })).status, 200);
+    assertProblem(await admin.patch(path, { enabled: true }), 503, 'read-only');
+  });
+
   it('keeps users and organizations, with which repositories would go', async (t) => {
     const { admin, addUser, addOrganization } = await startApi(t);
     await addUser('ana');

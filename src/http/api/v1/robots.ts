@@ -91,6 +91,7 @@ function changeRobot(routes: Routes, context: ApiContext): void {
     summary: 'Changes a robot (JSON merge patch). A disabled one may nothing, from the next request on.',
     body: strict({ enabled: Type.Optional(Type.Boolean()), description: Type.Optional(description) }),
     answers: { 200: robotSchema },
+    whileReadOnly: ({ enabled, description: text }) => enabled === false && text === undefined,
     current: async ({ params }) => showRobot(await findRobot(context, params)),
     handle: async ({ params, body, origin }) => {
       const { name: full } = await findRobot(context, params);

@@ -100,7 +100,7 @@ export interface Endpoint<Url extends string, Query extends TSchema, Body extend
   /** Takes text/plain. */
   readonly textBody?: boolean;
   /** Whether it changes something also while the registry is read-only. By default what is taken away (DELETE) may. */
-  readonly whileReadOnly?: boolean;
+  readonly whileReadOnly?: boolean | ((body: Static<Body>) => boolean);
   /** The object as its entity tag sees it, for If-Match; undefined where nothing is there. */
   readonly current?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object | undefined>;
   /** What a DELETE would do: makes it take ?dryRun=true. Throws what the DELETE would throw. */
@@ -183,7 +183,8 @@ export class Routes {
     if (endpoint.body === undefined) refuseBody(request);
     const { plan: makePlan, whileReadOnly = request.method === 'DELETE' } = endpoint;
     const isPlan = makePlan !== undefined && (call.query as { dryRun?: boolean }).dryRun === true;
-    if (request.method !== 'GET' && !isPlan && !whileReadOnly) this.#refuseWhileReadOnly();
+    const goesOn = typeof whileReadOnly === 'function' ? whileReadOnly(call.body) : whileReadOnly;
+    if (request.method !== 'GET' && !isPlan && !goesOn) this.#refuseWhileReadOnly();
     const act = async () => {
       if (request.method !== 'GET') {
         await decideAgain(request, this.#context);
