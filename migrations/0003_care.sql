@@ -29,3 +29,6 @@ CREATE INDEX blob_by_check ON blob (verified_at, id) WHERE damaged_at IS NULL;
 -- Newest first by kind or state.
 CREATE INDEX operation_by_kind ON operation (kind, id);
 CREATE INDEX operation_by_state ON operation (state, id);
+
+-- Deleted repositories in the order in which their time is over.
+CREATE INDEX repository_due ON repository (until_ticks) WHERE state = 'deleted';

@@ -153,17 +153,18 @@ export class Collector {
     return going.bytes > stored.bytes * this.#options.stopAbove ? 'too much' : undefined;
   }
 
-  /** Deleted manifests, then links, then blobs: each makes the next possible. */
+  /** Deleted manifests and repositories, then links, then blobs: each makes the next possible. */
   async #takeBack(run: OperationRun, request: CollectionRequest, freed: Freed, total: number) {
     const { writes } = this.#options;
     const tell = (): void => run.progress(freed.manifests + freed.blobs, total, { freed: { ...freed } });
-    for (let more = true; more; await run.step()) {
-      const purged = await writes.withBallast(() =>
-        this.#store.purgeTrash({ everything: request.now, limit: batch }),
-      );
-      freed.manifests += purged.manifests;
-      more = purged.more;
-      tell();
+    const options = { everything: request.now, limit: batch };
+    for (const purge of ['purgeTrash', 'purgeRepositories'] as const) {
+      for (let more = true; more; await run.step()) {
+        const purged = await writes.withBallast(() => this.#store[purge](options));
+        freed.manifests += purged.manifests;
+        more = purged.more;
+        tell();
+      }
     }
     freed.links = await this.#repeat(run, () => this.#store.reapLinks(batch));
     for (let more = true; more; await run.step()) {

@@ -109,6 +109,11 @@ export interface CollectorStore {
     readonly everything: boolean;
     readonly limit: number;
   }): Promise<{ readonly manifests: number; readonly more: boolean }>;
+  /** Drops repositories that were deleted and whose time is over, or any deleted ones, with all that is in them. */
+  purgeRepositories(options: {
+    readonly everything: boolean;
+    readonly limit: number;
+  }): Promise<{ readonly manifests: number; readonly more: boolean }>;
   /** Takes back links that no manifest of the repository references and whose lease is over. The number taken back. */
   reapLinks(limit: number): Promise<number>;
   /**

@@ -113,6 +113,37 @@ export function describeCollectorStore(name: string, open: OpenMetadataStore): v
       }
     });
 
+    test('a deleted repository keeps everything until its time is over, and then goes with all of it', async (t) => {
+      const clock = manualClock();
+      const store = await open(t, { clock });
+      const { collector } = store.care;
+      const lost = repository('acme/lost');
+      await store.accounts.organizations.add({ name: 'acme', owner: undefined, origin: alice });
+      const layers = await Promise.all(['1', '2', '3'].map((text) => linkBlob(store, lost, text)));
+      const shared = await linkBlob(store, app, '1');
+      await putManifest(store, app, manifestOf({ blobs: [shared] }), { tags: ['kept'] });
+      const child = await putManifest(store, lost, manifestOf({ blobs: layers }), { tags: ['v1'] });
+      await putManifest(store, lost, manifestOf({ children: [child] }), { tags: ['v1-index', 'latest'] });
+      const trashed = await putManifest(store, lost, manifestOf({ blobs: layers, note: 'trashed' }));
+      await store.manifests.remove(lost, trashed, alice);
+      await store.accounts.organizations.remove({ name: 'acme', origin: alice });
+      clock.advance(undeleteSeconds - 1);
+      const purge = { everything: false, limit: 100 };
+      assert.deepEqual(await collector.purgeRepositories(purge), { manifests: 0, more: false });
+      clock.advance(1);
+      let manifests = 0;
+      for (let more = true; more; ) {
+        const purged = await collector.purgeRepositories({ everything: false, limit: 2 });
+        manifests += purged.manifests;
+        more = purged.more;
+      }
+      assert.equal(manifests, 2);
+      assert.equal((await collector.condemnBlobs(100)).blobs, 2, 'the blobs that nobody else has');
+      assert.equal((await store.blobs.find(app, shared))?.lease, 'referenced');
+      const { manifests: left, tags, blobs } = await store.repositories.totals();
+      assert.deepEqual({ left, tags, blobs }, { left: 1, tags: 1, blobs: 1 });
+    });
+
     test('a purge stops at its limit of rows, and says that there is more', async (t) => {
       const store = await open(t, { clock: manualClock() });
       const blobs = await Promise.all(['1', '2', '3'].map((text) => linkBlob(store, app, text)));

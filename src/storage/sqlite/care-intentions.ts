@@ -2,17 +2,20 @@
 import { makeOperationIntentions } from './care-operations.ts';
 import { CollectorWrites } from './collector-writes.ts';
 import type { Connection } from './connection.ts';
+import { RepositoryPurge } from './repository-purge.ts';
 import { ScrubWrites } from './scrub-writes.ts';
 import type { SharedWrites } from './shared-writes.ts';
 
 export function makeCareIntentions(db: Connection, shared: SharedWrites) {
   const collector = new CollectorWrites(db, shared);
+  const repositories = new RepositoryPurge(db, shared);
   const scrub = new ScrubWrites(db, shared);
   const { quotas } = shared;
   return {
     ...makeOperationIntentions(db),
     reapLinks: collector.reapLinks.bind(collector),
     purgeTrash: collector.purgeTrash.bind(collector),
+    purgeRepositories: repositories.purgeRepositories.bind(repositories),
     condemnBlobs: collector.condemnBlobs.bind(collector),
     expireAliases: collector.expireAliases.bind(collector),
     markHistory: collector.markHistory.bind(collector),

@@ -61,6 +61,7 @@ function makeCollectorStore({ writer, careReads, ticks }: Parts, ask: Ask): Coll
     survey: (options) => ask(() => collector.survey(ticks(), options)),
     countTrash: ({ everything }) => ask(() => collector.countTrash(ticks(), everything)),
     purgeTrash: (options) => writer.run('purgeTrash', options),
+    purgeRepositories: (options) => writer.run('purgeRepositories', options),
     reapLinks: (limit) => writer.run('reapLinks', limit),
     condemnBlobs: (limit) => writer.run('condemnBlobs', limit),
     filterUnknown: (locations) => ask(() => collector.filterUnknown(locations)),
