@@ -19,11 +19,15 @@ export interface ApiOperation {
     readonly description?: string;
     readonly schema?: unknown;
   }[];
-  readonly requestBody?: { readonly content?: Readonly<Record<string, { readonly schema?: unknown }>> };
-  readonly responses?: Readonly<
-    Record<string, { readonly content?: Readonly<Record<string, { readonly schema?: unknown }>> }>
-  >;
+  readonly requestBody?: { readonly content?: Contents };
+  readonly responses?: Readonly<Record<string, { readonly content?: Contents }>>;
 }
+
+/** By media type. */
+type Contents = Readonly<Record<string, { readonly schema?: unknown }>>;
+
+/** How OpenAPI calls the answer with every other status. */
+const refusal = 'default';
 
 const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}
 h1{font-size:1.6rem}h2{margin-top:2.5rem;border-bottom:1px solid #d5dce5;text-transform:capitalize}
@@ -45,7 +49,7 @@ interface Listed {
 export function documentPage(document: ApiDocument): string {
   const groups = groupByTag(document);
   const { title, version, description = '' } = document.info;
-  const links = [...groups.keys()]
+  const links = [...groups.keys(), 'refusals']
     .map((tag) => `<a href="#${escapeHtml(tag)}">${escapeHtml(tag)}</a>`)
     .join('');
   const sections = [...groups].map(
@@ -60,8 +64,16 @@ export function documentPage(document: ApiDocument): string {
 <p>For programs: <a href="openapi.json">openapi.json</a>.</p>
 <nav>${links}</nav>
 ${sections.join('\n')}
+<h2 id="refusals">refusals</h2>
+<p>Every endpoint refuses with${schemasHtml(refusalOf(document))}</p>
 </body></html>
 `;
+}
+
+/** The same everywhere, so it stands on the page once. */
+function refusalOf({ paths }: ApiDocument): Contents | undefined {
+  const [first] = Object.values(paths).flatMap((operations) => Object.values(operations));
+  return first?.responses?.[refusal]?.content;
 }
 
 function groupByTag({ paths }: ApiDocument): ReadonlyMap<string, readonly Listed[]> {
@@ -77,9 +89,9 @@ function groupByTag({ paths }: ApiDocument): ReadonlyMap<string, readonly Listed
 
 function operationHtml({ method, path, operation }: Listed): string {
   const about = (operation.description ?? '').split('\n\n').map((part) => `<p>${escapeHtml(part)}</p>`);
-  const answers = Object.entries(operation.responses ?? {}).map(
-    ([status, { content }]) => `<p>Answers ${escapeHtml(status)}${schemasHtml(content)}</p>`,
-  );
+  const answers = Object.entries(operation.responses ?? {})
+    .filter(([status]) => status !== refusal)
+    .map(([status, { content }]) => `<p>Answers ${escapeHtml(status)}${schemasHtml(content)}</p>`);
   return `<details><summary><span class="method">${method}</span> <code>${escapeHtml(path)}</code> <span class="about">${escapeHtml(operation.summary ?? '')}</span></summary>
 ${about.join('')}${parametersHtml(operation)}${operation.requestBody === undefined ? '' : `<p>Takes${schemasHtml(operation.requestBody.content)}</p>`}${answers.join('')}</details>`;
 }
@@ -93,7 +105,7 @@ function parametersHtml({ parameters = [] }: ApiOperation): string {
   return `<table>${rows.join('')}</table>`;
 }
 
-function schemasHtml(content: Readonly<Record<string, { readonly schema?: unknown }>> | undefined): string {
+function schemasHtml(content: Contents | undefined): string {
   return Object.entries(content ?? {})
     .map(([type, { schema }]) => ` ${escapeHtml(type)}<pre>${escapeHtml(shapeOf(schema, 0))}</pre>`)
     .join('');

@@ -285,7 +285,7 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
   const { query, body, answers, mediaType, summary, description, need } = endpoint;
   const names = [...url.matchAll(/:(\w+)/g)].map(([, name = '']) => name);
   const parameters = Object.fromEntries(names.map((name) => [name, Type.String({ minLength: 1 })]));
-  const needed = `Needs one of: ${need.join(', ')}.`;
+  const needed = needText(need);
   return {
     tags: [handler],
     operationId: operationId(method, url),
@@ -298,13 +298,34 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
     ...(endpoint.textBody === true ? { consumes: ['text/plain'] } : {}),
     response: {
       ...(endpoint.plan === undefined ? {} : { 200: plan }),
-      ...(mediaType === undefined ? answers : contentsOf(answers, mediaType)),
+      ...(mediaType === undefined ? describe(answers) : contentsOf(answers, mediaType)),
       default: {
         description: 'A refusal.',
         content: { 'application/problem+json': { schema: problemSchema } },
       },
     },
   };
+}
+
+function needText(need: readonly Need[]): string {
+  if (need.includes('anyone')) return 'Anyone may.';
+  return need.length === 1 ? `Needs: ${need[0]}.` : `Needs one of: ${need.join(', ')}.`;
+}
+
+const outcomes: Readonly<Record<string, string>> = {
+  200: 'Done.',
+  201: 'Made.',
+  204: 'Done, and nothing to tell.',
+};
+
+/** OpenAPI wants a description of every answer. */
+function describe(answers: Readonly<Record<number, TSchema>>): object {
+  return Object.fromEntries(
+    Object.entries(answers).map(([status, schema]) => [
+      status,
+      'description' in schema ? schema : { ...schema, description: outcomes[status] ?? 'Done.' },
+    ]),
+  );
 }
 
 function contentsOf(answers: Readonly<Record<number, TSchema>>, mediaType: string): object {
