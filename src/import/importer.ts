@@ -175,13 +175,20 @@ class RepositoryImport {
       if (!(await this.#carry(child)) && !here)
         await carrier.bring(this.#name, this.#source, child, 'optional');
     });
-    const blobsDone = here
-      ? []
-      : [
-          ...blobs.map((blob) => carrier.bring(this.#name, this.#source, blob, 'needed')),
-          ...foreignBlobs.map((blob) => carrier.bring(this.#name, this.#source, blob, 'optional')),
-        ];
+    const blobsDone = [
+      // Of a manifest that is here already, what is damaged: it heals.
+      ...(here ? await this.#missing(blobs) : blobs).map((blob) =>
+        carrier.bring(this.#name, this.#source, blob, 'needed'),
+      ),
+      ...(here ? [] : foreignBlobs).map((blob) => carrier.bring(this.#name, this.#source, blob, 'optional')),
+    ];
     await allDone([...childrenDone, ...blobsDone]);
+  }
+
+  async #missing(blobs: readonly Digest[]): Promise<readonly Digest[]> {
+    const { metadata } = this.#around.registry;
+    const found = await Promise.all(blobs.map((blob) => metadata.blobs.find(this.#name, blob)));
+    return blobs.filter((_, index) => found[index] === undefined);
   }
 
   async #put(

@@ -4,9 +4,11 @@ import { statSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { Digest } from '../../src/oci/digest.ts';
 import { ociIndex, pushImage, sha256 } from '../support/client.ts';
 import { DistributionWriter } from '../support/distribution-folder.ts';
 import { importFolder } from '../support/imports.ts';
+import { repository } from '../support/metadata.ts';
 import { pullBlob, pullEverything, pullImage } from '../support/pull.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
 
@@ -164,6 +166,23 @@ test('what is damaged in the source is told of with its tags, and all else comes
     [...(await pullEverything(here.url)).keys()],
     ['second:flipped-too', 'team/app:flipped', 'team/app:good', 'team/app:multi'],
   );
+});
+
+test('a second import heals a blob that was found damaged meanwhile', async (t) => {
+  const source = await newWriter(t);
+  const image = await source.writeImage('team/app', 'v1', 'one');
+  const here = await startRegistry(t);
+  const { registry, url } = here;
+  await importFolder(registry, source.folder);
+  const { blobs } = registry.metadata;
+  const layer = image.manifest.layers[0]?.digest as Digest;
+  const damaged = await blobs.find(repository('team/app'), layer);
+  assert.ok(damaged);
+  await blobs.markDamaged(damaged.location);
+  await assert.rejects(pullBlob(url, 'team/app', layer));
+  const report = await importFolder(registry, source.folder);
+  assert.deepEqual(report.findings, []);
+  assert.equal(await pullImage(url, 'team/app', image.digest), image.digest);
 });
 
 test('an index of which only some children are there comes over where the registry takes such', async (t) => {
