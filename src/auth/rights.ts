@@ -133,6 +133,7 @@ export class Rights {
     if (visibility !== undefined && visibility !== 'private' && this.#sees(visibility))
       reasons.push({ kind: 'visibility', visibility, role: 'read' });
     const rank = ({ role }: Reason) => roles.indexOf(role);
+    if (this.#heldRole === 'auditor') return reasons.filter(({ role }) => role === 'read');
     return reasons.sort((one, other) => rank(other) - rank(one));
   }
 
@@ -145,6 +146,7 @@ export class Rights {
 
   /** Owner of the organization, with a credential that may use it. */
   ownsOrganization(namespace: string): boolean {
+    if (this.#heldRole === 'auditor') return false;
     if (!this.#reachesAll(namespace) || !includesRole(this.ceiling?.role ?? 'admin', 'admin')) return false;
     return this.#organizations().some(({ name, role }) => name === namespace && role === 'owner');
   }
@@ -230,8 +232,10 @@ export class Rights {
     return patterns === undefined || isWithin(patterns, everythingIn(namespace));
   }
 
+  // An auditor sees everything and changes nothing, whatever was granted and whatever he owns.
   #limitRole(role: Role | undefined): Role | undefined {
-    return this.ceiling?.role === undefined ? role : lesser(role, this.ceiling.role);
+    const held = this.#heldRole === 'auditor' ? lesser(role, 'read') : role;
+    return this.ceiling?.role === undefined ? held : lesser(held, this.ceiling.role);
   }
 
   #limitRegistryRole(): RegistryRole {

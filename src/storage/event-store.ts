@@ -29,6 +29,7 @@ export const auditActions = [
   'robot.update',
   'robot.remove',
   'namespace.update',
+  'repository.update',
   'grant.set',
   'grant.remove',
   'token.add',

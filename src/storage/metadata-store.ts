@@ -71,6 +71,12 @@ export interface RepositoryStore {
     readonly after?: string;
     readonly limit: number;
   }): Promise<Page<Repository>>;
+  /** Changes a live repository; a change of visibility moves the policy. False: unknown. */
+  update(options: {
+    readonly name: RepositoryName;
+    readonly changes: { readonly visibility?: Visibility; readonly description?: string };
+    readonly origin: Origin;
+  }): Promise<boolean>;
   /** Totals for metrics. Counting may take milliseconds: not for a hot path. */
   totals(): Promise<RepositoryTotals>;
 }

@@ -128,7 +128,10 @@ describe('who may what', () => {
       assert.equal(role(local, repository), 'admin');
       assert.equal(role(eve, repository), 'read');
     }
-    assert.equal(role(eve, 'eve/x'), 'admin');
+    // Whatever an auditor owns or was granted: he changes nothing.
+    assert.equal(role(eve, 'eve/x'), 'read');
+    assert.equal(eve.roleOnNamespace('eve', now), 'read');
+    assert.deepEqual(eve.pushPatterns(now), []);
     assert.equal(root.roleOnNamespace('library', now), 'admin');
     assert.equal(local.registryRole, 'administrator');
     assert.deepEqual(
@@ -258,22 +261,20 @@ describe('a ceiling', () => {
 describe('explanations', () => {
   test('every reason is named, the strongest first, and they come to the role', () => {
     const facts = subject('bob', {
-      registryRole: 'auditor',
       organizations: [{ name: 'acme', role: 'owner' }],
       grants: [grant('acme/dev', 'write', 'acme/web'), grant('bob', 'read', 'other/**')],
     });
     const rights = rightsOf(facts, { common: [grant('anonymous', 'read', 'acme/**')] });
     const reasons = rights.reasonsFor('acme/web' as RepositoryName, 'internal', now);
-    assert.deepEqual(reasons.map(({ kind }) => kind).sort(), [
-      'auditor',
-      'grant',
-      'grant',
-      'owner',
-      'visibility',
-    ]);
+    assert.deepEqual(reasons.map(({ kind }) => kind).sort(), ['grant', 'grant', 'owner', 'visibility']);
     assert.equal(reasons[0]?.kind, 'owner');
     assert.equal(Math.max(...reasons.map((reason) => rankOf(reason.role))), rankOf('admin'));
     assert.equal(role(rights, 'acme/web', 'internal'), 'admin');
+    const auditor = rightsOf({ ...facts, registryRole: 'auditor' });
+    assert.equal(role(auditor, 'acme/web'), 'read');
+    assert.ok(!auditor.ownsOrganization('acme'));
+    const told = auditor.reasonsFor('acme/web' as RepositoryName, 'internal', now);
+    assert.ok(told.every((reason) => reason.role === 'read'));
   });
 
   test('what is missing comes with the nearest team that has it', () => {

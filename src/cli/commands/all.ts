@@ -12,6 +12,7 @@ import { addOperation } from './operation.ts';
 import { addOrg } from './org.ts';
 import { addQuota } from './quota.ts';
 import { addReadOnly } from './read-only.ts';
+import { addRepo } from './repo.ts';
 import { addRobot } from './robot.ts';
 import { addScrub } from './scrub.ts';
 import { addServe } from './serve.ts';
@@ -28,7 +29,7 @@ import { addWhoami } from './whoami.ts';
 /** In the order of --help. */
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
-  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
+  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess, addRepo],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;

@@ -6,6 +6,7 @@ import { GrantWrites } from './grant-writes.ts';
 import { NamespaceWrites } from './namespace-writes.ts';
 import type { KeepTimes } from './now.ts';
 import { OrganizationWrites } from './organization-writes.ts';
+import { RepositoryWrites } from './repository-writes.ts';
 import { RobotWrites } from './robot-writes.ts';
 import type { SharedWrites } from './shared-writes.ts';
 import { UserWrites } from './user-writes.ts';
@@ -16,6 +17,7 @@ export function makeAccessIntentions(db: Connection, shared: SharedWrites, keep:
   const users = new UserWrites(db, steps, namespaces);
   const organizations = new OrganizationWrites(db, steps, namespaces);
   const robots = new RobotWrites(db, steps);
+  const repositories = new RepositoryWrites(db, steps);
   const grants = new GrantWrites(db, steps);
   const credentials = new CredentialWrites(db, steps, users);
   return {
@@ -29,6 +31,7 @@ export function makeAccessIntentions(db: Connection, shared: SharedWrites, keep:
     removeUser: users.removeUser.bind(users),
     updateNamespace: namespaces.updateNamespace.bind(namespaces),
     setDefaultVisibility: namespaces.setDefaultVisibility.bind(namespaces),
+    updateRepository: repositories.updateRepository.bind(repositories),
     addOrganization: organizations.addOrganization.bind(organizations),
     removeOrganization: organizations.removeOrganization.bind(organizations),
     setMember: organizations.setMember.bind(organizations),

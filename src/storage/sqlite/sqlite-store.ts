@@ -107,6 +107,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
       find: (name) => ask(() => reads.findRepository(name)),
       list: (page) => ask(() => reads.listRepositories(page)),
       search: (page) => ask(() => reads.searchRepositories(page)),
+      update: (options) => writer.run('updateRepository', options),
       totals: () => ask(() => reads.totals()),
     },
     manifests: makeManifestStore(parts, ask),

@@ -95,6 +95,8 @@ PUT /api/v1/quota [administrator]
 PUT /api/v1/namespaces/:namespace/quota [administrator]
 GET /api/v1/usage [administrator, auditor]
 GET /api/v1/namespaces/:namespace/usage [read]
+GET /api/v1/repositories/:repository [read]
+PATCH /api/v1/repositories/:repository [admin]
 GET /api/v1/repositories/:repository/-/usage [read]
 GET /api/v1/backups [auditor]
 `;

@@ -19,6 +19,7 @@ import { organizationRoutes } from './organizations.ts';
 import { Problem, replyWithProblem } from './problem.ts';
 import { quotaRoutes } from './quotas.ts';
 import { registryRoutes } from './registry.ts';
+import { repositoryRoutes } from './repositories.ts';
 import { robotRoutes } from './robots.ts';
 import { basePath, Routes } from './route.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -69,6 +70,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       organizationRoutes(routes, context);
       memberRoutes(routes, context);
       teamRoutes(routes, context);
+      repositoryRoutes(routes, context);
       robotRoutes(routes, context);
       grantRoutes(routes, context);
       accessRoutes(routes, context);

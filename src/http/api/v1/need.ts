@@ -86,7 +86,7 @@ function meets(need: Need, { target, reads, principal, rights, usersFound, now }
     case 'owner':
       return namespace !== undefined && rights.ownsOrganization(namespace);
     case 'by-setting':
-      return isUser && reachesIt && usersFound && !rights.guest;
+      return isUser && reachesIt && usersFound && !rights.guest && rights.registryRole !== 'auditor';
     case 'read':
     case 'write':
     case 'maintain':
