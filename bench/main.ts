@@ -14,6 +14,7 @@ import {
   type Suite,
   verdictOf,
 } from './row.ts';
+import { access } from './rows/access.ts';
 import { collection } from './rows/collection.ts';
 import { images } from './rows/images.ts';
 import { lists } from './rows/lists.ts';
@@ -25,7 +26,7 @@ import { berth, type Contender, dockerRegistry, remote } from './servers.ts';
 import { formatHeading, formatResult } from './table.ts';
 import { findTool } from './tools.ts';
 
-const usualSuites = [reads, transfers, images, lists, processRows, collection];
+const usualSuites = [reads, transfers, images, lists, processRows, collection, access];
 
 function selectSuites(options: Options): Suite[] {
   const suites = options.slowFsync || options.only.length > 0 ? [...usualSuites, slowFsync] : usualSuites;

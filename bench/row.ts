@@ -2,10 +2,22 @@
 // slower or faster meanwhile does so for both; the median of the rounds counts.
 import type { Contender, Server } from './servers.ts';
 
-export type Unit = 'requests/s' | 'MB/s' | 'images/s' | 'ms' | 'MiB' | 'pages/s' | 'lists/s' | 'times';
+export type Unit =
+  | 'requests/s'
+  | 'MB/s'
+  | 'images/s'
+  | 'ms'
+  | 'MiB'
+  | 'pages/s'
+  | 'lists/s'
+  | 'sign-ins/s'
+  | 'times';
 
 /** Either a ratio to the peer, or a bound on Berth's own value in the row's unit. */
-export type Target = { readonly timesPeer: number } | { readonly atMost: number };
+export type Target =
+  | { readonly timesPeer: number }
+  | { readonly atMost: number }
+  | { readonly atLeast: number };
 
 export interface Side {
   readonly contender: Contender;
@@ -91,12 +103,13 @@ export function ratioOf(result: Result): number | undefined {
 export function verdictOf(result: Result): boolean | undefined {
   const { target } = result.row;
   if (target === undefined) return undefined;
-  if ('atMost' in target) {
-    const own = medianOf(result.berth);
-    return own === undefined ? undefined : own <= target.atMost;
+  if ('timesPeer' in target) {
+    const ratio = ratioOf(result);
+    return ratio === undefined ? undefined : ratio >= target.timesPeer;
   }
-  const ratio = ratioOf(result);
-  return ratio === undefined ? undefined : ratio >= target.timesPeer;
+  const own = medianOf(result.berth);
+  if (own === undefined) return undefined;
+  return 'atMost' in target ? own <= target.atMost : own >= target.atLeast;
 }
 
 /** The server of a side whose suite shares one. */

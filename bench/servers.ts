@@ -13,7 +13,7 @@ export interface Server {
   readonly base: string;
   /** The root of the server's processes; undefined for a peer that the bench did not start. */
   readonly pid: number | undefined;
-  /** Milliseconds from the start of the process to the first 200 of /v2/; undefined for a peer that ran before. */
+  /** Milliseconds from the start of the process to the first answer of /v2/; undefined for a peer that ran before. */
   readonly startMilliseconds: number | undefined;
   stop(): Promise<void>;
 }
@@ -28,15 +28,16 @@ export interface Contender {
 
 const startSeconds = 30;
 
-/** Berth as `npm start` runs it, on this clone and on the runtime that runs the bench. */
-export function berth(): Contender {
+/** Berth as `npm start` runs it, on this clone and on the runtime that runs the bench; `environment` is added to its own. */
+export function berth(environment: NodeJS.ProcessEnv = {}): Contender {
   const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
   return {
     name: 'berth',
     owned: true,
     launch(folder, prefix = []) {
       const args = ['serve', '--port', '0', '--data', join(folder, 'data')];
-      return start([...prefix, process.execPath, program, ...args], folder, / listening on (http:\/\/\S+)/);
+      const command = [...prefix, process.execPath, program, ...args];
+      return start(command, folder, / listening on (http:\/\/\S+)/, environment);
     },
   };
 }
@@ -82,13 +83,19 @@ export function remote(url: string): Contender {
   };
 }
 
-async function start(command: readonly string[], folder: string, listening: RegExp): Promise<Server> {
+async function start(
+  command: readonly string[],
+  folder: string,
+  listening: RegExp,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Server> {
   mkdirSync(folder, { recursive: true });
   const logFile = join(folder, 'log');
   const log = openSync(logFile, 'a');
   const [program = '', ...args] = command;
   const began = performance.now();
-  const child = spawn(program, args, { stdio: ['ignore', log, log], cwd: folder });
+  const env = { ...process.env, ...environment };
+  const child = spawn(program, args, { stdio: ['ignore', log, log], cwd: folder, env });
   closeSync(log);
   const base = await findBase(child, logFile, listening);
   await untilAnswering(child, base, logFile);
@@ -113,7 +120,8 @@ async function untilAnswering(child: ChildProcess, base: string, logFile: string
       },
       () => 0,
     );
-    if (status === 200) return;
+    // 401 where it asks for a sign-in.
+    if (status === 200 || status === 401) return;
     await waitForStart(child, logFile);
   }
 }

@@ -38,7 +38,8 @@ function formatValue(value: number | undefined, unit: string): string {
 
 function formatTarget(target: Target | undefined, unit: string): string {
   if (target === undefined) return '';
-  return 'atMost' in target ? `<=${target.atMost} ${unit}` : `>=${target.timesPeer} x`;
+  if ('timesPeer' in target) return `>=${target.timesPeer} x`;
+  return 'atMost' in target ? `<=${target.atMost} ${unit}` : `>=${target.atLeast} ${unit}`;
 }
 
 /** Says when a load client was so busy that the row may measure the client. */

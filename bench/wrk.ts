@@ -15,6 +15,7 @@ export async function runWrk(
   connections: number,
   seconds: number,
   accept = manifestAccept,
+  authorization?: string,
 ): Promise<WrkOutcome> {
   const printed = await runCommand(findTool('wrk'), [
     '-t1',
@@ -25,6 +26,7 @@ export async function runWrk(
     '--latency',
     '-H',
     `Accept: ${accept}`,
+    ...(authorization === undefined ? [] : ['-H', `Authorization: ${authorization}`]),
     url,
   ]);
   const complaint = /Non-2xx or 3xx responses: \d+|Socket errors: .*/.exec(printed)?.[0];

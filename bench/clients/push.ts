@@ -11,6 +11,8 @@ export interface PushOrders {
   /** Connections of each client: how many layers of an image travel at once. */
   readonly connectionsPerClient: number;
   readonly seconds: number;
+  /** What each request carries, where the server asks for a sign-in. */
+  readonly authorization?: string;
 }
 
 export interface PushOutcome {
@@ -26,7 +28,9 @@ let images = 0;
 
 async function runClient(client: number, until: number): Promise<void> {
   const connections = await Promise.all(
-    Array.from({ length: orders.connectionsPerClient }, () => Connection.open(orders.base)),
+    Array.from({ length: orders.connectionsPerClient }, () =>
+      Connection.open(orders.base, orders.authorization),
+    ),
   );
   while (performance.now() < until) {
     const index = next;

@@ -25,11 +25,13 @@ interface Waiting {
 export class Connection {
   readonly host: string;
   readonly #socket: Socket;
+  readonly #always: string;
   #received = '';
   #waiting: Waiting | undefined;
 
-  constructor(socket: Socket, host: string) {
+  constructor(socket: Socket, host: string, always = '') {
     this.host = host;
+    this.#always = always;
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.setEncoding('latin1');
@@ -41,13 +43,14 @@ export class Connection {
     socket.on('close', () => this.#fail(new Error(`${host} closed the connection`)));
   }
 
-  /** Connects to `base` (http://HOST:PORT). */
-  static async open(base: string): Promise<Connection> {
+  /** Connects to `base` (http://HOST:PORT). Each request carries `authorization`, where there is one. */
+  static async open(base: string, authorization?: string): Promise<Connection> {
     const url = new URL(base);
     if (url.protocol !== 'http:') throw new Error(`the load clients speak plain HTTP only, not ${base}`);
     const socket = connect(Number(url.port === '' ? 80 : url.port), url.hostname);
     await once(socket, 'connect');
-    return new Connection(socket, url.host);
+    const always = authorization === undefined ? '' : `Authorization: ${authorization}\r\n`;
+    return new Connection(socket, url.host, always);
   }
 
   /** The socket itself, for bodies that are streamed with back-pressure. */
@@ -61,7 +64,7 @@ export class Connection {
    */
   request(method: string, target: string, headers = '', body?: Uint8Array): Promise<Answer> {
     const answer = this.expect(method === 'HEAD');
-    const start = `${method} ${target} HTTP/1.1\r\nHost: ${this.host}\r\n${headers}`;
+    const start = `${method} ${target} HTTP/1.1\r\nHost: ${this.host}\r\n${this.#always}${headers}`;
     if (body === undefined) {
       const length = method === 'GET' || method === 'HEAD' ? '' : 'Content-Length: 0\r\n';
       this.#socket.write(`${start}${length}\r\n`, 'latin1');

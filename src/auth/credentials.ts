@@ -41,7 +41,7 @@ const mostRefreshTokens = 1000;
 
 const sayings = {
   wrong: 'the user name or the password is wrong',
-  unknown: 'the token is not valid: it has expired, was removed, or never was',
+  unknown: 'the token is not valid: it has expired or was removed, or its account is disabled',
   damaged: 'the token is damaged: copy it whole',
   refresh: 'a refresh token is good for new access tokens only',
   session: 'a session is good in its cookie only',

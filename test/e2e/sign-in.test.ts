@@ -160,7 +160,7 @@ test('tokens of persons and robots sign in by the name of their owner', { skip }
   await new Promise((resolve) => setTimeout(resolve, 2500));
   assert.match(
     await pushRefused('acme/web/app:4', '--dest-creds', `acme+ci:${short.secret}`),
-    /unauthorized: the token is not valid: it has expired, was removed, or never was/,
+    /unauthorized: the token is not valid: it has expired or was removed, or its account is disabled/,
   );
   const tokens = await berth.manage('GET', '/namespaces/acme/robots/ci/tokens');
   for (const { id } of tokens.items) await berth.manage('DELETE', `/namespaces/acme/robots/ci/tokens/${id}`);

@@ -10,10 +10,12 @@ import { addGroup, type Call, define } from './define.ts';
 import { findMe } from './token.ts';
 
 export function addSession(program: Command, context: CommandContext): void {
-  const session = addGroup(program, 'session', 'where people are signed in with a browser', [
-    'session list carol',
-    'session remove carol',
-  ]);
+  const session = addGroup(
+    program,
+    'session',
+    'where people are signed in: browsers, and logins that docker stored',
+    ['session list carol', 'session remove carol'],
+  );
   define(session, context, {
     usage: 'list [user]',
     about: 'list sessions, your own or those of a user',
