@@ -1,7 +1,7 @@
-// bcrypt, a few at a time. Each hash takes a thread of the pool that fsync needs too, so that signing in must never be able to
-// hold writes up.
+// bcrypt, a few at a time, in threads that give way to everybody else: signing in must never be able to hold pushes up.
 import { randomBytes } from 'node:crypto';
-import bcrypt from 'bcrypt';
+import { HashThread } from './hash-thread.ts';
+import type { HashJob } from './password-worker.ts';
 
 /** Too many checks are waiting: come again. */
 export class PasswordQueueFullError extends Error {
@@ -38,18 +38,23 @@ export function dummyHash(cost: number): string {
   return `$2b$${String(cost).padStart(2, '0')}$${characters.slice(0, 21)}.${characters.slice(21)}.`;
 }
 
+/** Does a job; the threads do, and in tests whatever watches. */
+export type RunHashJob = (job: HashJob) => Promise<string | boolean>;
+
 export class PasswordHashes {
   readonly cost: number;
+  readonly #run: RunHashJob;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(cost: number) {
+  constructor(cost: number, run: RunHashJob = runInThreads()) {
     this.cost = cost;
+    this.#run = run;
   }
 
   /** The hash of a password. Throws PasswordQueueFullError. */
-  hash(password: string): Promise<string> {
-    return this.#inTurn(() => bcrypt.hash(password, this.cost));
+  async hash(password: string): Promise<string> {
+    return String(await this.#inTurn(() => this.#run({ kind: 'hash', password, cost: this.cost })));
   }
 
   /**
@@ -59,11 +64,12 @@ export class PasswordHashes {
   compare(password: string, hash: string): Promise<boolean> {
     return this.#inTurn(async () => {
       const cost = costOf(hash);
-      const matches = await bcrypt.compare(password, cost === undefined ? dummyHash(this.cost) : hash);
-      if (cost !== undefined && matches) return true;
+      const known = cost === undefined ? dummyHash(this.cost) : hash;
+      const matches = await this.#run({ kind: 'compare', password, hash: known });
+      if (cost !== undefined && matches === true) return true;
       // 2^cost + 2^cost + … + 2^(configured - 1) = 2^configured
       for (let missing = cost ?? this.cost; missing < this.cost; missing++)
-        await bcrypt.compare(password, dummyHash(missing));
+        await this.#run({ kind: 'compare', password, hash: dummyHash(missing) });
       return false;
     });
   }
@@ -85,4 +91,17 @@ export class PasswordHashes {
       else next();
     }
   }
+}
+
+// As many threads as jobs at one time, each taken from those that are free.
+function runInThreads(): RunHashJob {
+  const free = Array.from({ length: atOnce }, () => new HashThread());
+  return async (job) => {
+    const thread = free.pop() ?? new HashThread();
+    try {
+      return await thread.run(job);
+    } finally {
+      free.push(thread);
+    }
+  };
 }
