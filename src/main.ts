@@ -13,7 +13,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(2);
 }
 
-// libuv reads this at the first use of its pool. fsync, bcrypt and file reads share it: four threads are too few.
+// libuv reads this at the first use of its pool. fsync and file reads share it: four threads are too few.
 process.env.UV_THREADPOOL_SIZE ??= '16';
 
 // Keeps the stripped and compiled sources between starts: faster to start, and 40 MiB less to hold. Where the folder cannot be
