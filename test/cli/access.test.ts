@@ -56,6 +56,17 @@ const rows = (table: string) =>
     .split('\n')
     .map((line) => line.split(/ {2,}/));
 
+test('berth repo set changes who may see a repository, and says so', async (t) => {
+  const { berth, registry } = await start(t);
+  await makeRepository(registry.url, 'acme/web');
+  assert.equal(
+    await berth('repo', 'set', 'acme/web', '--visibility', 'public'),
+    'acme/web is public: everybody can pull it, also without signing in\n',
+  );
+  assert.equal((await fetch(`${registry.url}/v2/acme/web/manifests/latest`)).status, 200);
+  assert.match(await berth('repo', 'show', 'acme/web'), /visibility +public/);
+});
+
 describe('berth access', { concurrency: 2 }, () => {
   test('grant says what it comes to, explain why, revoke takes it back', async (t) => {
     const { berth, asUser, registry } = await start(t);

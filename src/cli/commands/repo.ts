@@ -60,9 +60,9 @@ export function addRepo(program: Command, context: CommandContext): void {
 }
 
 const who: Readonly<Record<string, string>> = {
-  private: 'whoever was granted something on it',
-  internal: 'every signed-in user; guests excepted',
-  public: 'everybody, also without signing in',
+  private: 'whoever has a grant can pull it',
+  internal: 'every signed-in user can pull it; guests excepted',
+  public: 'everybody can pull it, also without signing in',
 };
 
 async function set({ api, args: [name = ''], options, context }: Call<RepositorySettings>): Promise<void> {
@@ -71,6 +71,6 @@ async function set({ api, args: [name = ''], options, context }: Call<Repository
   if (options.json) printJson(repository, context);
   else if (!options.quiet) {
     const { visibility: now } = repository;
-    context.stdout.write(`${repository.name} is ${now}: ${who[now] ?? ''} can pull it\n`);
+    context.stdout.write(`${repository.name} is ${now}: ${who[now] ?? ''}\n`);
   }
 }
