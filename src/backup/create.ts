@@ -175,8 +175,9 @@ class BlobCopier {
     let done = 0;
     await inParallel(listAllBlobs(snapshot), atATime, async (blob) => {
       await this.#run.step();
-      if (blob.damaged) this.damaged.push({ digest: blob.digest, found: 'known' });
-      else await this.#keep(blob);
+      const isHere = !blob.damaged || (await this.#folder.blobSize(blob.digest)) === blob.size;
+      if (isHere) await this.#keep(blob);
+      else this.damaged.push({ digest: blob.digest, found: 'known' });
       done += blob.size;
       this.#run.progress(done, blobBytes, {
         blobs: this.blobs,

@@ -115,7 +115,8 @@ class BlobPlacer {
       const damaged: Digest[] = [];
       await inParallel(items, atATime, async (blob) => {
         await this.#run.step();
-        const location = blob.damaged ? undefined : await this.#place(blob);
+        // Also what was damaged in the registry: the backups may have its good bytes from before.
+        const location = await this.#place(blob);
         if (location === undefined) damaged.push(blob.digest);
         else placed.push({ digest: blob.digest, location });
         this.#run.progress(this.bytes, total, {

@@ -51,8 +51,8 @@ export async function verifyBackups(
     const known = new Set(record.damaged);
     const snapshot = snapshots.open(path);
     try {
-      for (const { digest, size, damaged } of listAllBlobs(snapshot)) {
-        if (damaged || known.has(digest)) continue;
+      for (const { digest, size } of listAllBlobs(snapshot)) {
+        if (known.has(digest)) continue;
         const entry = needed.get(digest);
         if (entry === undefined) needed.set(digest, { size, backups: [record.name] });
         else entry.backups.push(record.name);

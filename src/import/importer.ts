@@ -172,7 +172,8 @@ class RepositoryImport {
     const { carrier } = this.#around;
     const { blobs, foreignBlobs, children } = parseManifest(bytes, mediaType, { digest });
     const childrenDone = children.map(async (child) => {
-      if (!(await this.#carry(child)) && !here)
+      // A child may be a blob (a build cache).
+      if ((await this.#carry(child)) === 'absent' && !here)
         await carrier.bring(this.#name, this.#source, child, 'optional');
     });
     const blobsDone = [

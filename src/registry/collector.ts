@@ -105,7 +105,8 @@ export class Collector {
         expired.aliases = await this.#repeat(run, () => this.#store.expireAliases(batch));
         expired.history = await this.#expireHistory(run);
       }
-      if (stopped !== 'database damaged') orphans = await this.#removeOrphans(run, request);
+      if (stopped === undefined || stopped === 'backup running')
+        orphans = await this.#removeOrphans(run, request);
       removed += await this.#options.unlinks.removeDue(() => run.step());
     }
     const foreseen = request.dryRun || stopped !== undefined;

@@ -202,6 +202,22 @@ test('a blob whose bytes are no longer what they were is left out, told of, and 
   assert.deepEqual(new Set(again.damaged.map(({ found }) => found)), new Set(['known']));
 });
 
+test('what went bad in the registry after a backup is restored from the bytes that the backup has', async (t) => {
+  const source = await startRegistry(t);
+  const image = await pushImage(source.url, 'team/app', 'v1');
+  const backups = await newFolder(t);
+  await backUp(source.registry, backups);
+  await flipByte(fileOf(join(source.data, 'blobs'), image.layer));
+  const { blobs } = source.registry.metadata;
+  const found = await blobs.find('team/app' as never, image.layer as never);
+  assert.ok(found);
+  await blobs.markDamaged(found.location);
+  const next = await backUp(source.registry, backups, { keep: 1, verify: true });
+  assert.deepEqual([next.damaged, next.verified?.faults], [[], []]);
+  const restored = await startRestored(t, backups);
+  await pullImage(restored.url, 'team/app', 'v1');
+});
+
 test('verify names what is flipped, cut short, gone, and a database that changed', async (t) => {
   const source = await startRegistry(t);
   const [flipped, short, gone] = [

@@ -6,7 +6,8 @@ import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
 
 export const sql = {
-  liveRepository: `SELECT id, visibility, description FROM repository WHERE name = ? AND state = 'live'`,
+  liveRepository: `SELECT id, visibility, description FROM repository
+    WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
   updateRepository: 'UPDATE repository SET visibility = ?, description = ? WHERE id = ?',
 } as const;
 

@@ -163,7 +163,7 @@ function restoreSnapshot(snapshot: string, folder: string): RestoringDatabase {
   const path = join(folder, restoringFile);
   copyFileSync(snapshot, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   const db = openWriter(path);
-  const place = db.prepare('UPDATE blob SET location = ? WHERE digest = ?');
+  const place = db.prepare('UPDATE blob SET location = ?, damaged_at = NULL WHERE digest = ?');
   const damage = db.prepare(
     'UPDATE blob SET damaged_at = unixepoch() WHERE digest = ? AND damaged_at IS NULL',
   );
