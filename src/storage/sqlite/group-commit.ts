@@ -9,6 +9,7 @@ import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { SharedWrites } from './shared-writes.ts';
+import { TagWrites } from './tag-writes.ts';
 
 export const sql = {
   readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',
@@ -23,7 +24,8 @@ export type OutputOf<Name extends IntentionName> = ReturnType<Intentions[Name]>;
 
 export function makeIntentions(db: Connection, keep: KeepTimes) {
   const shared = new SharedWrites(db, keep);
-  const manifests = new ManifestWrites(db, shared, keep);
+  const tags = new TagWrites(db, shared);
+  const manifests = new ManifestWrites(db, shared, tags, keep);
   const blobs = new BlobWrites(db, shared);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {

@@ -14,6 +14,7 @@ import type {
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
+import type { TagWrites } from './tag-writes.ts';
 
 export const sql = {
   manifestByDigest: 'SELECT id, media_type FROM manifest WHERE repository_id = ? AND digest = ?',
@@ -24,13 +25,6 @@ export const sql = {
   countRemoved: 'UPDATE repository SET manifests = manifests - 1 WHERE id = ?',
   addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
     ON CONFLICT DO NOTHING`,
-  tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
-  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`,
-  dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
-  tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
-  dropTagsOfManifest: 'DELETE FROM tag WHERE manifest_id = ?',
-  addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
   parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
   childrenOf: `SELECT m.id, m.digest FROM manifest_child c JOIN manifest m ON m.id = c.child_id WHERE c.parent_id = ?`,
   dropChildEdges: 'DELETE FROM manifest_child WHERE parent_id = ?',
@@ -61,15 +55,16 @@ interface Edges {
 export class ManifestWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #shared: SharedWrites;
+  readonly #tags: TagWrites;
   readonly #keep: KeepTimes;
 
-  constructor(db: Connection, shared: SharedWrites, keep: KeepTimes) {
+  constructor(db: Connection, shared: SharedWrites, tags: TagWrites, keep: KeepTimes) {
     this.#shared = shared;
+    this.#tags = tags;
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     for (const key of ['manifestByDigest', 'childrenOf'] as const) this.#statements[key].raw();
-    for (const key of ['tagTarget', 'tagsOfManifest', 'parentOf', 'blobsOf'] as const)
-      this.#statements[key].pluck();
+    for (const key of ['parentOf', 'blobsOf'] as const) this.#statements[key].pluck();
   }
 
   putManifest(now: Now, input: PutManifest): PutManifestOutcome {
@@ -95,7 +90,10 @@ export class ManifestWrites {
       digest: manifest.digest,
     });
     if (stored !== undefined) this.#shared.raiseManifestLease(now, id);
-    for (const tag of input.tags) this.#setTag(now, repository.id, id, tag, input);
+    const home = { id: repository.id, name: input.repository };
+    for (const tag of input.tags) {
+      this.#tags.set(now, { repository: home, tag, origin: input.origin }, { id, digest: manifest.digest });
+    }
     return { outcome: 'stored', created: stored === undefined };
   }
 
@@ -111,7 +109,7 @@ export class ManifestWrites {
     const parent = this.#statements.parentOf.get(id) as Digest | undefined;
     if (parent !== undefined) return { outcome: 'listed', parent };
 
-    const tags = this.#statements.tagsOfManifest.all(id) as Tag[];
+    const tags = this.#tags.listOf(id);
     const children = this.#statements.childrenOf.all(id) as [number, Digest][];
     this.#moveToTrash(
       now,
@@ -120,8 +118,7 @@ export class ManifestWrites {
       children.map(([, child]) => child),
       origin,
     );
-    for (const tag of tags) this.#removeHistory(now, { id: repository.id, name }, tag, origin);
-    this.#statements.dropTagsOfManifest.run(id);
+    for (const tag of tags) this.#tags.remove(now, { repository: { id: repository.id, name }, tag, origin });
     for (const [childId] of children) this.#shared.raiseManifestLease(now, childId);
     this.#dropEdges(now, repository.id, id);
     this.#statements.dropManifest.run(id);
@@ -133,13 +130,8 @@ export class ManifestWrites {
   removeTag(now: Now, input: { repository: RepositoryName; tag: Tag; origin: Origin }): boolean {
     const { repository: name, tag, origin } = input;
     const repository = this.#shared.findRepository(name);
-    const manifestId =
-      repository && (this.#statements.tagTarget.get(repository.id, tag) as number | undefined);
-    if (repository === undefined || manifestId === undefined) return false;
-    this.#statements.dropTag.run(repository.id, tag);
-    this.#shared.raiseManifestLease(now, manifestId);
-    this.#removeHistory(now, { id: repository.id, name }, tag, origin);
-    return true;
+    if (repository === undefined) return false;
+    return this.#tags.remove(now, { repository: { id: repository.id, name }, tag, origin });
   }
 
   recordPulls(_now: Now, pulls: readonly Pulls[]): void {
@@ -202,25 +194,6 @@ export class ManifestWrites {
     this.#statements.countAdded.run(repository.id);
     this.#shared.settleChild(repository.id, manifest.digest, id);
     return id;
-  }
-
-  #removeHistory(now: Now, repository: { id: number; name: RepositoryName }, tag: Tag, origin: Origin) {
-    this.#statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
-    this.#shared.events.addContent(now, 'untag', origin, { repository: repository.name, reference: tag });
-  }
-
-  #setTag(now: Now, repositoryId: number, manifestId: number, tag: Tag, input: PutManifest): void {
-    const previous = this.#statements.tagTarget.get(repositoryId, tag) as number | undefined;
-    if (previous === manifestId) return;
-    this.#statements.setTag.run(repositoryId, tag, manifestId, now.at);
-    if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
-    const { repository, origin, manifest } = input;
-    this.#statements.addHistory.run(repositoryId, tag, manifest.digest, 'push', now.at, origin.actor);
-    this.#shared.events.addContent(now, 'tag', origin, {
-      repository,
-      reference: tag,
-      digest: manifest.digest,
-    });
   }
 
   #moveToTrash(now: Now, id: number, tags: readonly Tag[], children: readonly Digest[], origin: Origin) {

@@ -1,0 +1,69 @@
+// The one place where a tag is set and removed, with its history, its event and the lease of the manifest that it leaves. The
+// steps run inside the transaction of the intention that calls them, and nothing else writes the table `tag`.
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/name.ts';
+import type { Tag } from '../../oci/reference.ts';
+import type { Origin } from '../metadata-store.ts';
+import { type Connection, prepareAll, type Statement } from './connection.ts';
+import type { Now } from './now.ts';
+import type { SharedWrites } from './shared-writes.ts';
+
+export const sql = {
+  tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
+  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`,
+  dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
+  tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
+  addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
+} as const;
+
+/** A tag of a repository, and who changes it. */
+export interface TagChange {
+  readonly repository: { readonly id: number; readonly name: RepositoryName };
+  readonly tag: Tag;
+  readonly origin: Origin;
+}
+
+export class TagWrites {
+  readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
+  readonly #shared: SharedWrites;
+
+  constructor(db: Connection, shared: SharedWrites) {
+    this.#shared = shared;
+    this.#statements = prepareAll(db, sql);
+    for (const key of ['tagTarget', 'tagsOfManifest'] as const) this.#statements[key].pluck();
+  }
+
+  /** Points the tag at a manifest of the repository. False where it points there already: then nothing is written. */
+  set(now: Now, change: TagChange, manifest: { readonly id: number; readonly digest: Digest }): boolean {
+    const { repository, tag, origin } = change;
+    const previous = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
+    if (previous === manifest.id) return false;
+    this.#statements.setTag.run(repository.id, tag, manifest.id, now.at);
+    if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
+    this.#statements.addHistory.run(repository.id, tag, manifest.digest, 'push', now.at, origin.actor);
+    this.#shared.events.addContent(now, 'tag', origin, {
+      repository: repository.name,
+      reference: tag,
+      digest: manifest.digest,
+    });
+    return true;
+  }
+
+  /** Removes the tag alone; its manifest stays. False when there was none. */
+  remove(now: Now, change: TagChange): boolean {
+    const { repository, tag, origin } = change;
+    const manifestId = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
+    if (manifestId === undefined) return false;
+    this.#statements.dropTag.run(repository.id, tag);
+    this.#shared.raiseManifestLease(now, manifestId);
+    this.#statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
+    this.#shared.events.addContent(now, 'untag', origin, { repository: repository.name, reference: tag });
+    return true;
+  }
+
+  /** The tags that point at a manifest, in bytewise order. */
+  listOf(manifestId: number): readonly Tag[] {
+    return this.#statements.tagsOfManifest.all(manifestId) as Tag[];
+  }
+}
