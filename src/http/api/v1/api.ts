@@ -29,7 +29,7 @@ import { tokenRoutes } from './tokens.ts';
 import { usageRoutes } from './usage.ts';
 import { userChangeRoutes } from './user-changes.ts';
 import { userRoutes } from './users.ts';
-import { compileValidator } from './validation.ts';
+import { compileValidator, loadCompiler } from './validation.ts';
 
 /** Registers the management API. The guard of `app` has to decide by `needGuard`. */
 export function managementApi(app: FastifyInstance, context: ApiContext): void {
@@ -38,6 +38,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       requireNeeds(api);
       api.setErrorHandler(replyWithProblem);
       api.setValidatorCompiler(compileValidator);
+      api.addHook('preValidation', loadCompiler);
       // Answers are JSON text already; their schemas are for the document.
       api.setSerializerCompiler(() => (value) => JSON.stringify(value));
       parseBodies(api, context.config.limits);
