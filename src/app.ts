@@ -22,6 +22,7 @@ import { blobRoutes } from './http/v2/blobs.ts';
 import { listRoutes } from './http/v2/lists.ts';
 import { manifestRoutes } from './http/v2/manifests.ts';
 import { referrerRoutes } from './http/v2/referrers.ts';
+import { announceSignatures, signatureRoutes } from './http/v2/signatures.ts';
 import { uploadRoutes } from './http/v2/uploads.ts';
 
 /** Longer than any parameter that is valid, so that a parser and not the router says what is wrong with it. */
@@ -80,6 +81,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
     if (context.draining()) reply.header('connection', 'close');
     done();
   });
+  if (config.signatures.simpleSigning) announceSignatures(app);
   observe(app, log, metrics, config.log.requests);
   guard(app, { ...context, decideNeed: needGuard(context), onRefusal: metrics.refuse });
   passBodiesOn(app);
@@ -96,6 +98,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   blobRoutes(app, context);
   uploadRoutes(app, context);
   referrerRoutes(app, context);
+  if (config.signatures.simpleSigning) signatureRoutes(app, context);
   managementApi(app, context);
   return { fastify: app, metrics, routes };
 }

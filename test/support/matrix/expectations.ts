@@ -26,6 +26,8 @@ POST /v2/:name/blobs/uploads/ [push]
 POST /v2/:name/blobs/uploads [push]
 GET,PATCH,PUT,DELETE /v2/:name/blobs/uploads/:upload [push]
 GET /v2/:name/referrers/:digest [pull]
+GET /extensions/v2/:name/signatures/:digest [pull]
+PUT /extensions/v2/:name/signatures/:digest [push]
 
 GET /api/v1 [anyone]
 GET /api/v1/openapi.json [anyone]
