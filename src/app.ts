@@ -15,6 +15,7 @@ import { createMetrics, type Metrics, metricsRoutes } from './http/metrics.ts';
 import { observe } from './http/observe.ts';
 import { escapeRepositoryPath } from './http/repository-path.ts';
 import { searchRoutes } from './http/search.ts';
+import { setupRoutes } from './http/setup.ts';
 import { startPageRoutes } from './http/start-page.ts';
 import { tokenRoutes } from './http/token.ts';
 import { baseRoutes } from './http/v2/base.ts';
@@ -90,6 +91,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   healthRoutes(app, context);
   if (config.metrics.address === undefined) metricsRoutes(app, metrics);
   startPageRoutes(app, context);
+  setupRoutes(app, context);
   tokenRoutes(app, context, metrics.refuse);
   searchRoutes(app, context);
   baseRoutes(app);
