@@ -9,6 +9,10 @@ import type { Config } from '../../src/config/config.ts';
 import { settingsInForce } from '../../src/config/in-force.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Clock } from '../../src/storage/clock.ts';
+import { writeBlankDatabase } from './blank-database.ts';
+import { keepWriterThreads } from './writer-threads.ts';
+
+keepWriterThreads();
 
 export interface TestRegistry extends RunningServer {
   readonly config: Config;
@@ -20,14 +24,15 @@ export interface TestRegistry extends RunningServer {
 /** Settings by dotted path, as flags would give them. */
 export type Settings = Record<string, string>;
 
-/** Starts a registry with default settings but for `settings`. With `data`, on a folder that the caller owns. */
+/** Starts a registry with default settings but for `settings` and a small ballast. With `data`, on a folder that the caller owns. */
 export async function startRegistry(
   t: TestContext,
   settings: Settings = {},
   options: { data?: string; clock?: Clock } = {},
 ): Promise<TestRegistry> {
   const data = options.data ?? (await temporaryFolder(t));
-  const all = { data, 'http.port': '0', ...settings };
+  if (options.data === undefined) writeBlankDatabase(data);
+  const all = { data, 'http.port': '0', 'storage.ballast': '4KiB', ...settings };
   const flags = Object.entries(all).map(([path, text]) => ({ path, flag: `--${path}`, text }));
   const loaded = loadConfig({ folder: data, environment: {}, flags });
   const { config } = loaded;

@@ -40,20 +40,17 @@ const insistMilliseconds = 250;
 if (parentPort !== null) {
   const port = parentPort;
   const writer = makeWriter((reply) => port.postMessage(reply));
-  port.on('message', (request: WriterRequest) => {
-    writer(request);
-    // Nothing else keeps this thread alive once the connection is closed.
-    if (request.kind === 'close') port.close();
-  });
+  port.on('message', writer);
 }
 
 function makeWriter(reply: (reply: WriterReply) => void) {
   let db: Connection | undefined;
-  const log = { insistAt: insistPages };
+  let log = { insistAt: insistPages };
   let commitGroup: ReturnType<typeof makeGroupCommit> | undefined;
 
   const open = (path: string, keep: KeepTimes): void => {
     db = openWriter(path);
+    log = { insistAt: insistPages };
     commitGroup = makeGroupCommit(db, makeIntentions(db, keep));
     // The first read makes the log's file. SQLite itself ignores a failure to make the folder's entry for it durable.
     const ticks = readTicks(db);
@@ -75,6 +72,7 @@ function makeWriter(reply: (reply: WriterReply) => void) {
       } else {
         truncateLog(db);
         db.close();
+        db = undefined;
         reply({ kind: 'closed' });
       }
     } catch (error) {
