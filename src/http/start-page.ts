@@ -21,9 +21,6 @@ export function startPageRoutes(app: FastifyInstance, context: HttpContext): voi
             'content-security-policy',
             `default-src 'none'; style-src 'sha256-${styleHash}'; frame-ancestors 'none'`,
           )
-          .header('referrer-policy', 'no-referrer')
-          .header('cross-origin-opener-policy', 'same-origin')
-          .header('cross-origin-resource-policy', 'same-origin')
           .send(pageOf(context, request)),
     ],
   });

@@ -7,15 +7,8 @@ import { request as requestSecurely } from 'node:https';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Database from 'better-sqlite3';
-import {
-  beginUpload,
-  errorCode,
-  pushBlob,
-  pushImage,
-  putManifest,
-  sendRaw,
-  sha256,
-} from '../support/client.ts';
+import { beginUpload, pushBlob, pushImage, putManifest, sendRaw, sha256 } from '../support/client.ts';
+import { eventually } from '../support/eventually.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
 import { startSignInRegistry } from '../support/sign-in.ts';
 
@@ -35,14 +28,6 @@ async function requestWith(
     });
     get.on('error', reject).end();
   });
-}
-
-/** What `find` gives as soon as it gives something, within two seconds: a log line is written after the answer. */
-async function eventually<Found>(find: () => Found | undefined): Promise<Found | undefined> {
-  for (let attempt = 0; attempt < 100 && find() === undefined; attempt += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return find();
 }
 
 describe('the base of the API', () => {
@@ -87,42 +72,6 @@ describe('the base of the API', () => {
     assert.ok(
       (await (await fetch(proxied.url)).text()).includes('<pre>podman login registry.example.com</pre>'),
     );
-  });
-});
-
-describe('errors', () => {
-  it('are JSON for unknown paths and methods, and name what is allowed', async (t) => {
-    const { url } = await startRegistry(t);
-    const unknown = await fetch(`${url}/v2/acme/web/nothing`);
-    assert.equal(unknown.status, 404);
-    assert.equal(await errorCode(unknown), 'NAME_UNKNOWN');
-    const method = await fetch(`${url}/v2/acme/web/tags/list`, { method: 'DELETE' });
-    assert.equal(method.status, 405);
-    assert.equal(method.headers.get('allow'), 'GET');
-    assert.equal(await errorCode(method), 'UNSUPPORTED');
-  });
-
-  it('are JSON for what is no valid URL, and do not repeat it', async (t) => {
-    const { url, port } = await startRegistry(t);
-    const { status, body } = await requestWith(port, '/v2/%zz/manifests/x', { host: 'localhost' });
-    assert.equal(status, 400);
-    assert.equal(JSON.parse(body).errors[0].code, 'NAME_INVALID');
-    const long = await fetch(`${url}/v2/acme/web/manifests/${'x'.repeat(9000)}`);
-    assert.equal(long.status, 414);
-    const text = await long.text();
-    assert.equal(JSON.parse(text).errors[0].code, 'SIZE_INVALID');
-    assert.ok(text.length < 300, text);
-  });
-
-  it('reach a client that is still sending its body', async (t) => {
-    const { url } = await startRegistry(t);
-    const body = Buffer.alloc(8 << 20);
-    const reply = await fetch(`${url}/v2/ACME/blobs/uploads/?digest=${sha256(body)}`, {
-      method: 'POST',
-      body,
-    });
-    assert.equal(reply.status, 400);
-    assert.equal(await errorCode(reply), 'NAME_INVALID');
   });
 });
 

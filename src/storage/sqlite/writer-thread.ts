@@ -15,7 +15,12 @@ const longestGroup = 128;
 const heaviestGroupBytes = 8 * 1024 * 1024;
 
 /** What is used of a worker thread. */
-export type WriterWorker = Pick<Worker, 'on' | 'postMessage' | 'terminate'>;
+export interface WriterWorker {
+  on(event: 'message', listener: (reply: WriterReply) => void): unknown;
+  on(event: 'error' | 'exit', listener: (cause: unknown) => void): unknown;
+  postMessage(request: WriterRequest): void;
+  terminate(): Promise<number>;
+}
 
 /** How a thread of writer.ts is started. Tests put something in its place that keeps threads for the next store. */
 export const writerWorkers = {
