@@ -10,7 +10,7 @@ import Database from 'better-sqlite3';
 import { beginUpload, pushBlob, pushImage, putManifest, sendRaw, sha256 } from '../support/client.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
-import { startSignInRegistry } from '../support/sign-in.ts';
+import { basic, startSignInRegistry } from '../support/sign-in.ts';
 
 /** A request with headers that fetch would not send; resolves with status and body. */
 async function requestWith(
@@ -61,6 +61,65 @@ describe('the base of the API', () => {
     assert.ok(
       (await reply.text()).includes(`podman push --tls-verify=false alpine 127.0.0.1:${port}/alpine`),
     );
+  });
+
+  it('shows a page that promises nothing to whom the guard refuses', async (t) => {
+    const { port } = await startRegistry(t);
+    for (const [headers, reason] of [
+      [{ host: 'registry.example.com' }, /the request is for host &#34;registry\.example\.com&#34;/],
+      [{ host: 'localhost', via: '1.1 proxy' }, /came through a proxy/],
+    ] as const) {
+      const { status, body } = await requestWith(port, '/', headers);
+      assert.equal(status, 200);
+      assert.match(body, reason);
+      assert.match(body, /access\.openOnNetwork/);
+      assert.doesNotMatch(body, /may push|podman push/);
+    }
+    // A link on another site leads here, and is not who pushes.
+    const linked = await requestWith(port, '/', { host: 'localhost', 'sec-fetch-site': 'cross-site' });
+    assert.match(linked.body, /everybody on this machine may push and pull/);
+    const opened = await startRegistry(t, { 'access.openOnNetwork': 'true', 'access.mode': 'open' });
+    const { body } = await requestWith(opened.port, '/', { host: 'registry.example.com' });
+    assert.match(body, /everybody who reaches this page may push and pull/);
+  });
+
+  it('sends what keeps an answer from acting as a page of this origin, with every answer', async (t) => {
+    const { url } = await startSignInRegistry(t);
+    const signedIn = basic('admin');
+    const image = await pushImage(url, 'admin/web', 'v1', 'v1', signedIn);
+    const large = await pushBlob(url, 'admin/web', Buffer.alloc(100_000), signedIn);
+    const of = (path: string, headers = signedIn) => fetch(url + path, { headers });
+    const blobs = [
+      await of(`/v2/admin/web/blobs/${image.layer}`),
+      await of(`/v2/admin/web/blobs/${large}`),
+      await of(`/v2/admin/web/blobs/${large}`, { ...signedIn, range: 'bytes=1-2' }),
+      await of(`/v2/admin/web/blobs/${large}`, { ...signedIn, 'if-none-match': '*' }),
+    ];
+    assert.deepEqual(
+      blobs.map(({ status }) => status),
+      [200, 200, 206, 304],
+    );
+    for (const { headers } of blobs) assert.equal(headers.get('content-security-policy'), 'sandbox');
+    const others = [
+      await of('/v2/admin/web/manifests/v1'),
+      await of('/v2/admin/web/manifests/v2'),
+      await of('/v2/', {}),
+      await of('/token?service=berth'),
+      await of('/token?service=berth', basic('admin', 'wrong')),
+      await of('/v1/search?q=web'),
+      await of('/livez'),
+      await of('/nowhere'),
+      await of('/v2/%zz'),
+      await of('/'),
+    ];
+    for (const reply of [...blobs, ...others]) {
+      const header = (name: string) => `${reply.url}: ${reply.headers.get(name)}`;
+      assert.equal(header('x-content-type-options'), `${reply.url}: nosniff`);
+      assert.equal(header('referrer-policy'), `${reply.url}: no-referrer`);
+      assert.equal(header('cross-origin-opener-policy'), `${reply.url}: same-origin`);
+      assert.equal(header('cross-origin-resource-policy'), `${reply.url}: same-origin`);
+      await reply.arrayBuffer();
+    }
   });
 
   it('shows a page with how to sign in where that is asked for', async (t) => {
