@@ -243,7 +243,7 @@ describe('operation', () => {
 
   it('logs and counts a request that the client broke off', async (t) => {
     const { url, logged } = await startRegistry(t);
-    const digest = await pushBlob(url, 'acme/web', Buffer.alloc(64 << 20, 'x'));
+    const digest = await pushBlob(url, 'acme/web', Buffer.alloc(24 << 20, 'x'));
     await new Promise<void>((resolve) => {
       const get = request(`${url}/v2/acme/web/blobs/${digest}`, { agent: false }, (reply) => reply.destroy());
       get.on('error', () => {}).on('close', () => resolve());
@@ -406,7 +406,7 @@ async function secureGet(port: number) {
 describe('stopping', () => {
   it('lets a request in flight finish', async (t) => {
     const registry = await startRegistry(t);
-    const content = Buffer.alloc(64 << 20, 'x');
+    const content = Buffer.alloc(24 << 20, 'x');
     const digest = await pushBlob(registry.url, 'acme/web', content);
     const reply = await fetch(`${registry.url}/v2/acme/web/blobs/${digest}`);
     const closed = registry.close();

@@ -2,6 +2,7 @@
 // repositories and names of their own do not disturb each other.
 import { after, before } from 'node:test';
 import type { Cleanup } from './cleanup.ts';
+import { startRegistry, type TestRegistry } from './registry.ts';
 
 /** To be called in a suite: starts it before the first test and ends it after the last. The result gives it to the tests. */
 export function shared<Thing>(start: (t: Cleanup) => Promise<Thing>): () => Thing {
@@ -16,5 +17,15 @@ export function shared<Thing>(start: (t: Cleanup) => Promise<Thing>): () => Thin
   return () => {
     if (started === undefined) throw new Error('it starts before the first test: ask for it in a test');
     return started.thing;
+  };
+}
+
+/** A registry for the tests of a suite; each call gives a test the name of a repository that is its own. */
+export function sharedRegistry(): () => TestRegistry & { readonly web: string } {
+  const registry = shared((t) => startRegistry(t));
+  let tests = 0;
+  return () => {
+    tests += 1;
+    return { ...registry(), web: `acme/web${tests}` };
   };
 }

@@ -58,22 +58,27 @@ function makeWriter(reply: (reply: WriterReply) => void) {
     reply({ kind: 'opened', ticks });
   };
 
+  const close = (open: Connection): void => {
+    truncateLog(open);
+    open.close();
+    db = undefined;
+    commitGroup = undefined;
+  };
+
   return (request: WriterRequest): void => {
     try {
       if (request.kind === 'open') open(request.path, request.keep);
-      else if (db === undefined || commitGroup === undefined) throw new Error('the writer is not open');
-      else if (request.kind === 'group') {
+      else if (request.kind === 'close') {
+        if (db !== undefined) close(db);
+        reply({ kind: 'closed' });
+      } else if (db === undefined || commitGroup === undefined) throw new Error('the writer is not open');
+      else {
         const result = commitGroup(request.now, request.calls);
         reply({ kind: 'committed', ...result });
         if (result.fatal === undefined) {
           const failure = checkpoint(db, log);
           if (failure !== undefined) reply({ kind: 'fatal', failure });
         }
-      } else {
-        truncateLog(db);
-        db.close();
-        db = undefined;
-        reply({ kind: 'closed' });
       }
     } catch (error) {
       reply({ kind: 'failed', failure: toFailure(error) });
