@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { algorithmOf, type Digest, digestAlgorithms, hexOf, isDigest } from '../oci/digest.ts';
+import { makeFolder, NoFolderPossibleError } from '../storage/make-folder.ts';
 
 /** What `backup.json` says. */
 export interface BackupRecord {
@@ -35,6 +36,16 @@ export class BackupFolderError extends Error {
   override readonly name = 'BackupFolderError';
 }
 
+/** Makes a folder with all above it. Throws BackupFolderError where there can be none. */
+export async function makeReachable(path: string): Promise<void> {
+  try {
+    await makeFolder(path);
+  } catch (error) {
+    if (!(error instanceof NoFolderPossibleError)) throw error;
+    throw new BackupFolderError(`${path} cannot be made: ${error.message}. Choose another folder`);
+  }
+}
+
 const markerName = 'berth-backups.json';
 const recordName = 'backup.json';
 const partialSuffix = '.partial';
@@ -50,7 +61,7 @@ export class BackupFolder {
 
   /** Makes the folder, or checks that it is one of `instance`'s backups. Throws BackupFolderError. */
   async claim(instance: string): Promise<void> {
-    await mkdir(this.path, { recursive: true, mode: 0o700 });
+    await makeReachable(this.path);
     const owner = await this.findInstance();
     if (owner === undefined) {
       const found = (await readdir(this.path)).filter((name) => name !== 'lost+found');

@@ -2,13 +2,19 @@
 
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
 import { type BlobStore, DigestMismatchError, type Location } from '../storage/blob-store.ts';
 import type { RestoringDatabase, SnapshotBlob, Snapshots } from '../storage/snapshot.ts';
-import { type BackupFolder, BackupFolderError, type BackupRecord, ifThere } from './backup-folder.ts';
+import {
+  type BackupFolder,
+  BackupFolderError,
+  type BackupRecord,
+  ifThere,
+  makeReachable,
+} from './backup-folder.ts';
 import { digestOfFile } from './verified-copy.ts';
 
 /** The folder to restore into holds something; nothing was changed. */
@@ -55,7 +61,7 @@ export async function restoreBackup(
     throw new BackupFolderError(
       `${database} is not the database that was written: verify the backups and choose another`,
     );
-  await mkdir(target, { recursive: true, mode: 0o700 });
+  await makeReachable(target);
   const [used] = await readdir(target);
   if (used !== undefined)
     throw new FolderUsedError(

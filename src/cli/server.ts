@@ -45,6 +45,8 @@ export interface ServerOptions {
   readonly runtimeFolder?: string | undefined;
   /** The configuration in force, for people; without it the API shows none. */
   readonly settings?: () => readonly SettingInForce[];
+  /** Breaks the start off: what was opened is closed again, and startServer throws the signal's reason. */
+  readonly signal?: AbortSignal;
   /** For tests: the two clocks. */
   readonly clock?: Clock;
 }
@@ -71,9 +73,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 async function start(options: ServerOptions, opened: Undo): Promise<Omit<RunningServer, 'close'>> {
   const { config, log, version, clock = systemClock } = options;
   const onSocketAlone = options.listen === 'socket';
+  const goOn = () => options.signal?.throwIfAborted();
   const tls = onSocketAlone ? undefined : await readTls(config);
+  goOn();
   const { registry, fatal } = await openRegistry({ config, log, clock }, opened);
+  goOn();
   const { authority, firstPassword } = await openIdentity({ config, log, clock, registry }, opened);
+  goOn();
   const transfers = new TransferWatch(config.limits.slowestTransfer);
   opened.push(() => transfers.close());
   const care = new Care({ config, registry, log, version, clock });

@@ -84,3 +84,8 @@ export async function replyWithError(
 export function replyNotFound(): never {
   throw new OciError('NAME_UNKNOWN', 'there is no such endpoint; the registry API is under /v2/', {});
 }
+
+/** The reply to a method that a path does not take. `allow`: those that it takes. */
+export function refuseMethod(allow: string): never {
+  throw new OciError('UNSUPPORTED', `this endpoint takes ${allow} only`, { allow }, { headers: { allow } });
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, constants, type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -124,6 +124,28 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
       }
     }
   });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`breaks off its start on ${signal}`, { skip: missing('mkfifo') }, async (t) => {
+      for (const hangs of [false, true]) {
+        // Whoever reads a named pipe waits until somebody writes to it, as with a network drive that does not answer.
+        const folder = await makeTestFolder(t);
+        await runCommand(t, ['pipe.crt'], { folder, program: ['mkfifo'] });
+        await writeFile(join(folder, 'a.key'), 'no key');
+        await writeFile(join(folder, 'berth.yaml'), 'http: {tls: {certificate: pipe.crt, key: a.key}}\n');
+        const serve = await startCommand(t, ['serve', '--port', '0'], { folder });
+        const pipe = await openWhenRead(join(folder, 'pipe.crt'));
+        serve.child.kill(signal);
+        await serve.untilPrinted(new RegExp(`${signal}: breaking off the start`));
+        if (!hangs) await pipe.close();
+        const { code, signal: endedBy, stdout } = await serve.ended;
+        if (hangs) await pipe.close();
+        assert.deepEqual([code, endedBy], hangs ? [null, 'SIGKILL'] : [0, null]);
+        assert.match(stdout, hangs ? /a file or the network does not answer/ : /stopped/);
+        assert.doesNotMatch(stdout, /listening/);
+      }
+    });
+  }
 
   test('reads its configuration again on SIGHUP, keeps the old one when the new has a fault, and lives on', async (t) => {
     const folder = await makeTestFolder(t);
@@ -251,6 +273,17 @@ describe('a server that cannot start', { concurrency: 3 }, () => {
     assert.match(unusable.stderr, /^berth: the TLS files are not a certificate and its key in PEM form/);
   });
 
+  test('says where no folder can be made', { skip: process.platform !== 'linux' }, async (t) => {
+    for (const folder of ['/proc/x', '/proc/x/deep/store']) {
+      const { code, stdout, stderr } = await runCommand(t, ['serve', '--port', '0', '--data', folder]);
+      assert.equal(
+        stderr,
+        `berth: the data folder ${folder} cannot be used: no folder can be made in /proc. Choose another with --data\n`,
+      );
+      assert.deepEqual([code, stdout], [1, '']);
+    }
+  });
+
   test('refuses being open to the network by accident', async (t) => {
     const open = await runCommand(t, ['serve', '--open', '--address', '0.0.0.0', '--port', '0']);
     assert.equal(open.code, 2);
@@ -279,6 +312,18 @@ describe('a server that cannot start', { concurrency: 3 }, () => {
     );
   });
 });
+
+/** Opens a named pipe for writing once somebody reads from it. */
+async function openWhenRead(path: string): Promise<FileHandle> {
+  for (;;) {
+    try {
+      return await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
 
 /** A PATCH whose body stays open until `send`. */
 async function beginUpload(

@@ -2,11 +2,11 @@
 // OpenAPI document that the registry itself gives out.
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
-import type { TestContext } from 'node:test';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { createSecret } from '../../src/auth/secrets.ts';
 import type { AccountStore, CredentialKind, RegistryRole, Role } from '../../src/storage/account-store.ts';
 import type { Clock } from '../../src/storage/clock.ts';
+import type { Cleanup } from './cleanup.ts';
 import { type Settings, startRegistry, type TestRegistry } from './registry.ts';
 
 export const testOrigin = { actor: 'test' };
@@ -151,15 +151,14 @@ export interface ApiRegistry {
   addRobot(name: string): Promise<ApiClient>;
 }
 
-/** Starts it. Settings as flags; passwords cost as little as they may. */
+/** Starts it. Settings as flags. */
 export async function startApi(
-  t: TestContext,
+  t: Cleanup,
   settings: Settings = {},
   options: { readonly clock?: Clock } = {},
 ): Promise<ApiRegistry> {
   const all = {
     'access.mode': 'token',
-    'auth.password.bcryptCost': '10',
     'access.adminPassword': goodPassword,
     ...settings,
   };

@@ -6,6 +6,7 @@ import { formatScopes, grantScopes, readScopes } from '../../src/auth/grant-scop
 import { Rights } from '../../src/auth/rights.ts';
 import type { SubjectFacts } from '../../src/storage/account-store.ts';
 import type { Visibility } from '../../src/storage/metadata-store.ts';
+import { anyCharacter } from '../support/characters.ts';
 import { grant, subject } from '../support/fake-accounts.ts';
 
 const visibilities: Record<string, Visibility> = {
@@ -125,7 +126,7 @@ describe('scopes', () => {
     );
     const text = fc.oneof(
       fc.array(parts, { maxLength: 9 }).map((all) => all.join('')),
-      fc.string({ unit: 'binary' }),
+      fc.string({ unit: anyCharacter }),
     );
     await fc.assert(
       fc.asyncProperty(fc.array(text, { maxLength: 4 }), async (asked) => {

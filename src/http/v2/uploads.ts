@@ -23,7 +23,7 @@ export function uploadRoutes(app: FastifyInstance, context: HttpContext): void {
   const begin = beginHandler(context);
   // Both spellings: a redirect would lose the POST.
   for (const url of ['/v2/:name/blobs/uploads/', '/v2/:name/blobs/uploads']) {
-    declare(app, url, 'blob_upload', { POST: ['push', begin] });
+    declare(app, url, 'blob_upload', { POST: ['push', begin] }, { alone: true });
   }
   declare(app, '/v2/:name/blobs/uploads/:upload', 'blob_upload_chunk', {
     GET: ['push', session.status],

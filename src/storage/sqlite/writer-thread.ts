@@ -14,6 +14,19 @@ import type { WriterReply, WriterRequest } from './writer.ts';
 const longestGroup = 128;
 const heaviestGroupBytes = 8 * 1024 * 1024;
 
+/** What is used of a worker thread. */
+export interface WriterWorker {
+  on(event: 'message', listener: (reply: WriterReply) => void): unknown;
+  on(event: 'error' | 'exit', listener: (cause: unknown) => void): unknown;
+  postMessage(request: WriterRequest): void;
+  terminate(): Promise<number>;
+}
+
+/** How a thread of writer.ts is started. Tests put something in its place that keeps threads for the next store. */
+export const writerWorkers = {
+  start: (): WriterWorker => new Worker(new URL('./writer.ts', import.meta.url), { name: 'berth-writer' }),
+};
+
 interface Waiting {
   readonly name: IntentionName;
   readonly input: unknown;
@@ -37,7 +50,7 @@ export interface WriterThreadOptions {
 /** Starts the writer thread at once, so that it loads while the database is prepared; `open` gives it the database. */
 export class WriterThread {
   readonly #options: WriterThreadOptions;
-  readonly #worker: Worker;
+  readonly #worker: WriterWorker;
   readonly #queue: Waiting[] = [];
   #group: readonly Waiting[] = [];
   #scheduled = false;
@@ -52,7 +65,7 @@ export class WriterThread {
 
   constructor(options: WriterThreadOptions) {
     this.#options = options;
-    this.#worker = new Worker(new URL('./writer.ts', import.meta.url), { name: 'berth-writer' });
+    this.#worker = writerWorkers.start();
     this.#worker.on('message', (reply: WriterReply) => this.#receive(reply));
     this.#worker.on('error', (cause) => {
       this.#fail(new StoreUnavailableError('the writer thread failed', { cause }));

@@ -1,6 +1,7 @@
 // The management API under /api/v1 as an ordered table of contents: its own context of Fastify, with JSON bodies, problem
 // details and its own answers to what is not there.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { type DeclaredPaths, targetFaultOf } from '../../unrouted.ts';
 import { accessRoutes } from './access.ts';
 import { auditRoutes } from './audit.ts';
 import { backupRoutes } from './backups.ts';
@@ -32,7 +33,7 @@ import { userRoutes } from './users.ts';
 import { compileValidator } from './validation.ts';
 
 /** Registers the management API. The guard of `app` has to decide by `needGuard`. */
-export function managementApi(app: FastifyInstance, context: ApiContext): void {
+export function managementApi(app: FastifyInstance, context: ApiContext, paths: DeclaredPaths): void {
   app.register(
     async (api) => {
       requireNeeds(api);
@@ -42,19 +43,12 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       api.setSerializerCompiler(() => (value) => JSON.stringify(value));
       parseBodies(api, context.config.limits);
       api.addHook('onSend', async (_request, reply) => {
-        reply
-          .removeHeader('docker-distribution-api-version')
-          .header('cache-control', 'no-store')
-          .header('referrer-policy', 'no-referrer')
-          .header('cross-origin-opener-policy', 'same-origin')
-          .header('cross-origin-resource-policy', 'same-origin');
+        reply.removeHeader('docker-distribution-api-version').header('cache-control', 'no-store');
         if (!reply.hasHeader('content-security-policy')) {
           reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
         }
       });
-      api.setNotFoundHandler(() => {
-        throw new Problem('not-found', 'there is no such endpoint; /api/v1/docs lists them all');
-      });
+      api.setNotFoundHandler(refuseUnroutedCalls(paths));
       await describeRoutes(api, context);
       const routes = new Routes(api, context);
       registryRoutes(routes, context);
@@ -80,8 +74,19 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       quotaRoutes(routes, context);
       usageRoutes(routes, context);
       backupRoutes(routes, context);
-      routes.refuseOtherMethods();
     },
     { prefix: basePath },
   );
+}
+
+// As http/unrouted.ts does it for everything else.
+function refuseUnroutedCalls(paths: DeclaredPaths): (request: FastifyRequest) => never {
+  return (request) => {
+    const fault = targetFaultOf(request);
+    if (fault !== undefined) throw fault;
+    const allow = paths.methodsFor(request).join(', ');
+    if (allow === '')
+      throw new Problem('not-found', 'there is no such endpoint; /api/v1/docs lists them all');
+    throw new Problem('invalid', `this takes ${allow} only`, { status: 405, headers: { allow } });
+  };
 }

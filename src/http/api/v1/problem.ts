@@ -177,20 +177,3 @@ export async function replyWithProblem(
     .header('content-type', 'application/problem+json; charset=utf-8')
     .send(problemBody(problem, request.id));
 }
-
-/** Whether a request is for the management API, for errors that come before it is routed. */
-export function isManagement({ raw }: FastifyRequest): boolean {
-  return raw.url?.startsWith('/api/v1/') === true;
-}
-
-/** Answers an error that comes before a request is routed: a path that cannot be decoded. */
-export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = asProblem(error);
-  reply.raw
-    .writeHead(problem.status, {
-      'content-type': 'application/problem+json; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-    })
-    .end(problemBody(problem, request.id));
-}

@@ -18,8 +18,7 @@ import { Turns } from './turns.ts';
 
 export const basePath = '/api/v1';
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
-export type Method = (typeof methods)[number];
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** The parameters that a path names: '/users/:user/tokens/:id' → {user, id}. */
 export type ParamsOf<Url extends string> = Url extends `${string}:${infer Name}/${infer Rest}`
@@ -117,7 +116,6 @@ export class Routes {
   readonly #api: FastifyInstance;
   readonly #context: ApiContext;
   readonly #turns = new Turns();
-  readonly #declared = new Map<string, { handler: string; methods: Method[] }>();
 
   /** `api` is the context that answers under the base path. */
   constructor(api: FastifyInstance, context: ApiContext) {
@@ -133,9 +131,6 @@ export class Routes {
     endpoint: Endpoint<Url, Query, Body>,
   ): void {
     const any = endpoint as unknown as AnyEndpoint;
-    const known = this.#declared.get(url) ?? { handler, methods: [] };
-    known.methods.push(method);
-    this.#declared.set(url, known);
     const { need, content = false, textBody = false } = any;
     this.#api.route({
       method,
@@ -145,32 +140,6 @@ export class Routes {
       schema: schemaOf(handler, url, method, any),
       handler: (request, reply) => this.#answer(any, url, request, reply),
     });
-  }
-
-  /** Answers every other method of the declared paths with 405. Call it last. */
-  refuseOtherMethods(): void {
-    for (const [url, { handler, methods: taken }] of this.#declared) {
-      // /users/import is also what a user of that name has.
-      if (this.#hasParameterBeside(url)) continue;
-      const allow = taken.join(', ');
-      this.#api.route({
-        method: methods.filter((method) => !taken.includes(method)),
-        url,
-        exposeHeadRoute: false,
-        config: { need: ['anyone'], handler: `api ${handler}` },
-        schema: { hide: true } as object,
-        handler: () => {
-          throw new Problem('invalid', `this takes ${allow} only`, { status: 405, headers: { allow } });
-        },
-      });
-    }
-  }
-
-  #hasParameterBeside(url: string): boolean {
-    const [, parent = '', last = ''] = /^(.*\/)([^/]*)$/.exec(url) ?? [];
-    return (
-      !last.startsWith(':') && [...this.#declared.keys()].some((other) => other.startsWith(`${parent}:`))
-    );
   }
 
   #refuseWhileReadOnly(): void {

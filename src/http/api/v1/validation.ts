@@ -1,7 +1,7 @@
 // Checks what a request carries against the schemas of its route, and says of each fault where it is and what is allowed.
 import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile, type Validator } from 'typebox/compile';
 import { type MemberFault, Problem } from './problem.ts';
 
 /** How many faults an answer lists; a body can hold thousands. */
@@ -20,10 +20,13 @@ interface Finding {
  * them; bodies are taken as they are. Nothing is removed and nothing gets a default here.
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = Compile(schema);
+  // Compiled for the first request: a start would wait for the validators of all endpoints.
+  let compiled: Validator | undefined;
   const prefix = httpPart === 'body' ? '' : `/${httpPart === 'querystring' ? 'query' : httpPart}`;
   return (value: unknown) => {
     const converted = httpPart === 'body' ? value : readTexts(schema, value);
+    compiled ??= Compile(schema);
+    const validator = compiled;
     if (validator.Check(converted)) return { value: converted };
     const faults = faultsOf(validator.Errors(converted), schema, prefix);
     return { error: new Problem('invalid', summaryOf(faults), { errors: faults.slice(0, mostFaults) }) };
