@@ -43,12 +43,28 @@ export function openAccess(options: { readonly openOnNetwork: boolean }): Access
   };
 }
 
+// One client asks much, from one address and for one host: the answer to the question before is often the answer to this one.
+function repeating(judge: (text: string) => boolean): (text: string) => boolean {
+  let text: string | undefined;
+  let judged = false;
+  return (next) => {
+    if (next !== text) {
+      judged = judge(next);
+      text = next;
+    }
+    return judged;
+  };
+}
+
+const comesFromLoopback = repeating(isLoopbackAddress);
+const isForLoopback = repeating(isLoopbackHost);
+
 function refusalOf(facts: RequestFacts): string | undefined {
   if (facts.forwarded) return `the request came through a proxy, and ${howToOpen}`;
-  if (facts.host !== undefined && !isLoopbackHost(facts.host)) {
+  if (facts.host !== undefined && !isForLoopback(facts.host)) {
     return `the request is for host "${facts.host.slice(0, 100)}", and ${howToOpen}`;
   }
-  if (!isLoopbackAddress(facts.remoteAddress))
+  if (!comesFromLoopback(facts.remoteAddress))
     return `the request came from another machine, and ${howToOpen}`;
   // A page of another site could otherwise fill this machine's disk: a POST needs no preflight.
   if (facts.crossSite) return `the request was made by a web page of another site, and ${howToOpen}`;

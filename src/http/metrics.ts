@@ -1,15 +1,13 @@
 // Prometheus metrics, with the names that docker's distribution gives them, so that existing dashboards fit.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry as MetricsRegistry } from 'prom-client';
 import type { Authentication, Decision } from '../auth/access.ts';
 import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declare } from './context.ts';
 import { replyNotFound } from './errors.ts';
 import { isForwarded } from './facts.ts';
-
-const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
-const sizes = [256, 1024, 4096, 16384, 65536, 1 << 20, 1 << 24, 1 << 28, 2 ** 32];
+import { RequestMetrics } from './request-metrics.ts';
 
 /** Why a request was not let on: who asks is not known well enough, or may not. */
 export type RefusalReason =
@@ -17,21 +15,11 @@ export type RefusalReason =
   | Exclude<Decision['outcome'], 'allowed'>;
 
 export interface Metrics {
-  /** Notes a request that begins, once its route is known. */
-  begin(request: FastifyRequest): void;
-  /** Notes a request that is over. */
-  end(request: FastifyRequest, status: number, durationSeconds: number, responseBytes: number): void;
+  readonly requests: RequestMetrics;
   /** Notes that access control did not let a request go on. */
   refuse(reason: RefusalReason): void;
   /** The exposition text and its media type. */
   expose(): Promise<{ readonly contentType: string; readonly text: string }>;
-}
-
-interface Series {
-  readonly requests: { inc(): void };
-  readonly duration: { observe(value: number): void };
-  readonly requestBytes: { observe(value: number): void };
-  readonly responseBytes: { observe(value: number): void };
 }
 
 /** Metrics of one server. Every instance has a registry of its own. */
@@ -39,83 +27,21 @@ export function createMetrics(registry: Registry): Metrics {
   const prometheus = new MetricsRegistry();
   collectDefaultMetrics({ register: prometheus });
   const collectStores = storeMetrics(prometheus, registry);
-  const http = httpMetrics(prometheus);
+  const requests = new RequestMetrics(prometheus);
   const refusals = new Counter({
     name: 'berth_access_refused_total',
     help: 'Requests that access control refused; invalid: wrong credentials, throttled: too many of them',
     labelNames: ['reason'] as const,
     registers: [prometheus],
   });
-  // Looking labels up by hash at each request would cost more than the request; each combination is bound once.
-  const bound = new Map<string, Series>();
   return {
-    begin: (request) => http.inFlightOf(handlerOf(request)).inc(),
-    end: (request, status, durationSeconds, responseBytes) => {
-      const handler = handlerOf(request);
-      http.inFlightOf(handler).dec();
-      const key = `${handler} ${request.method} ${status}`;
-      let series = bound.get(key);
-      if (series === undefined) {
-        series = http.bind(handler, request.method, status);
-        bound.set(key, series);
-      }
-      series.requests.inc();
-      series.duration.observe(durationSeconds);
-      series.requestBytes.observe(Number(request.headers['content-length'] ?? 0));
-      series.responseBytes.observe(responseBytes);
-    },
+    requests,
     refuse: (reason) => refusals.inc({ reason }),
     expose: async () => {
       await collectStores();
       return { contentType: prometheus.contentType, text: await prometheus.metrics() };
     },
   };
-}
-
-function handlerOf(request: FastifyRequest): string {
-  return request.routeOptions.config.handler ?? 'other';
-}
-
-function httpMetrics(prometheus: MetricsRegistry) {
-  const registers = [prometheus];
-  const inFlight = new Gauge({
-    name: 'registry_http_in_flight_requests',
-    help: 'Requests being served',
-    labelNames: ['handler'] as const,
-    registers,
-  });
-  const requests = new Counter({
-    name: 'registry_http_requests_total',
-    help: 'Requests served',
-    labelNames: ['handler', 'method', 'code'] as const,
-    registers,
-  });
-  const histogram = (name: string, help: string, buckets: number[]) =>
-    new Histogram({ name, help, buckets, labelNames: ['handler', 'method'] as const, registers });
-  const duration = histogram(
-    'registry_http_request_duration_seconds',
-    'Time from headers to the last byte',
-    seconds,
-  );
-  const requestBytes = histogram(
-    'registry_http_request_size_bytes',
-    'Size of request bodies by Content-Length',
-    sizes,
-  );
-  const responseBytes = histogram('registry_http_response_size_bytes', 'Bytes sent', sizes);
-  const bind = (handler: string, method: string, code: number): Series => ({
-    requests: requests.labels(handler, method.toLowerCase(), String(code)),
-    duration: duration.labels(handler, method.toLowerCase()),
-    requestBytes: requestBytes.labels(handler, method.toLowerCase()),
-    responseBytes: responseBytes.labels(handler, method.toLowerCase()),
-  });
-  const gauges = new Map<string, Gauge.Internal<'handler'>>();
-  const inFlightOf = (handler: string) => {
-    const bound = gauges.get(handler) ?? inFlight.labels(handler);
-    gauges.set(handler, bound);
-    return bound;
-  };
-  return { inFlightOf, bind };
 }
 
 // Returns what brings the figures up to date, once a scrape for all of them.

@@ -14,15 +14,21 @@ export function observe(app: FastifyInstance, log: Logger, metrics: Metrics, req
   app.addHook('onRequest', (request, reply, done) => {
     const beganAt = performance.now();
     const writtenBefore = request.raw.socket.bytesWritten;
-    metrics.begin(request);
+    const { handler = 'other' } = request.routeOptions.config;
+    const endpoint = metrics.requests.of(handler, request.method);
+    endpoint.begin();
     // Not onResponse, which an aborted request never reaches.
     reply.raw.once('close', () => {
       const milliseconds = performance.now() - beganAt;
       const aborted = !reply.raw.writableFinished;
       const bytes = aborted ? request.raw.socket.bytesWritten - writtenBefore : bodyBytes(request, reply);
       const status = reply.raw.headersSent ? reply.statusCode : clientLeft;
-      metrics.end(request, status, milliseconds / 1000, bytes);
-      const { handler = 'other' } = request.routeOptions.config;
+      endpoint.end({
+        status,
+        durationSeconds: milliseconds / 1000,
+        requestBytes: Number(request.headers['content-length'] ?? 0),
+        responseBytes: bytes,
+      });
       const failed = request.failure !== undefined;
       if (!failed && (!requests || quietHandlers.has(handler))) return;
       const line = {

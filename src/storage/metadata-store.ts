@@ -95,10 +95,18 @@ export interface RepositoryTotals {
 
 // ── manifests ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** The bytes are nobody's to change: the next reader may be given the same. */
 export interface StoredManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Buffer;
+}
+
+/** What is told of a manifest without its bytes. */
+export interface ManifestStat {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
 }
 
 /** What a manifest says, as the store needs it; made by oci/manifest.ts. */
@@ -164,10 +172,7 @@ export interface ManifestStore {
   /** The hot path: one indexed read. undefined when the repository or the manifest is unknown. */
   find(repository: RepositoryName, reference: Reference): Promise<StoredManifest | undefined>;
   /** Like find, without the bytes. */
-  stat(
-    repository: RepositoryName,
-    reference: Reference,
-  ): Promise<{ readonly digest: Digest; readonly mediaType: string; readonly size: number } | undefined>;
+  stat(repository: RepositoryName, reference: Reference): Promise<ManifestStat | undefined>;
   /**
    * Checks every reference and writes manifest, edges, tags, history and event together. Creates the repository (and an
    * unowned namespace) where there is none, with the visibility that its namespace, else the registry gives to new ones.

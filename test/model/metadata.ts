@@ -47,14 +47,23 @@ export function newEngine(): Engine {
   return { db, intentions, reads: makeReads(db), careReads: makeCareReads(db) };
 }
 
+export interface ModelStore {
+  readonly store: MetadataStore;
+  readonly ticks: () => number;
+  /** Whether everything that was committed is known to be. Until then reads may show what was before. */
+  readonly knowsAll: () => boolean;
+}
+
 /** The store as a process sees it from its start on. `tampered` may differ from the engine's own intentions. */
 export function openModelStore(
   engine: Engine,
   clock: ManualClock,
   tampered: Intentions,
   options: { readonly ticksFromWallClock: boolean },
-): { readonly store: MetadataStore; readonly ticks: () => number } {
+): ModelStore {
   const commit = makeGroupCommit(engine.db, tampered);
+  let committed = 0;
+  let known = 0;
   const persisted = readTicks(engine.db);
   const since = clock.monotonicSeconds();
   const wallSince = clock.unixSeconds();
@@ -66,13 +75,21 @@ export function openModelStore(
     const sent = structuredClone(input);
     await gate(`commit ${name}`);
     const now = { at: Math.floor(clock.unixSeconds()), ticks: ticks() };
+    // The thread is sent a group when the one before is known to be committed.
+    known = committed;
+    committed += 1;
+    const own = committed;
     const [result] = commit(now, [{ name, input: sent }]).results;
     await gate(`committed ${name}`);
+    known = Math.max(known, own);
     if (result !== undefined && 'value' in result) return result.value;
     throw toError(result?.failure);
   };
   const writer = {
     run: run as never,
+    get commits() {
+      return known;
+    },
     ended: false,
     statistics: () => ({ commits: 0, intentions: 0, commitSeconds: 0, queued: 0 }),
     close: async () => {},
@@ -89,5 +106,5 @@ export function openModelStore(
   // The check of the database needs a file and a thread; it is tested elsewhere.
   const sound = async () => ({ at: 0, sound: true, faults: [] });
   const scrub = { ...store.care.scrub, checkIntegrity: sound };
-  return { store: { ...store, care: { ...store.care, scrub } }, ticks };
+  return { store: { ...store, care: { ...store.care, scrub } }, ticks, knowsAll: () => known === committed };
 }

@@ -106,6 +106,7 @@ export class World {
   /** Kinds of long work that run. */
   readonly busy = new Set<string>();
   #registry: Registry | undefined;
+  #knowsAll = () => true;
 
   constructor(seed: number, sown: Sown) {
     this.scheduler = new Scheduler(seed);
@@ -172,6 +173,11 @@ export class World {
     else rmSync(path);
   }
 
+  /** Whether the process knows of everything that was committed. */
+  get knowsAll(): boolean {
+    return this.#knowsAll();
+  }
+
   dispose(): void {
     this.disk.closeAll();
     this.engine.db.close();
@@ -184,6 +190,7 @@ export class World {
     const opened = openModelStore(this.engine, this.clock, tampered, {
       ticksFromWallClock: this.sown.ticksFromWallClock === true,
     });
+    this.#knowsAll = opened.knowsAll;
     const metadata = this.sown.metadata?.(opened.store, this) ?? opened.store;
     const registry = createRegistry({
       metadata,

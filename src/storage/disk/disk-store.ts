@@ -16,7 +16,15 @@ import { StoreUnavailableError } from '../faults.ts';
 import { BlobFolders } from './blob-folders.ts';
 import { type BufferPool, createBufferPool } from './buffer-pool.ts';
 import { DiskBlob } from './disk-blob.ts';
-import { closeQuietly, openIfThere, readAt, statfs, statIfThere, unlinkIfThere } from './files.ts';
+import {
+  closeAtOnce,
+  closeQuietly,
+  openIfThere,
+  readAt,
+  statfs,
+  statIfThere,
+  unlinkIfThere,
+} from './files.ts';
 import { Layout } from './layout.ts';
 import { listBlobs, listUploads } from './listing.ts';
 import { Medium } from './medium.ts';
@@ -101,7 +109,7 @@ class DiskStore implements BlobStore {
       }
       return content;
     } finally {
-      closeQuietly(fd);
+      closeAtOnce(fd);
     }
   }
 

@@ -52,6 +52,11 @@ export function closeQuietly(fd: number): void {
   fs.close(fd, () => {});
 }
 
+/** Closes the descriptor of a small file that was only read: sooner done than asked of a thread. */
+export function closeAtOnce(fd: number): void {
+  fs.closeSync(fd);
+}
+
 /** Reads into the beginning of `buffer`, up to `length` bytes; 0 at the end of the file. */
 export function readAt(fd: number, buffer: Buffer, length: number, position: number): Promise<number> {
   return new Promise((resolve, reject) => {

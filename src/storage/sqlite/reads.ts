@@ -199,18 +199,11 @@ function makeRepositoryReads(statements: Statements) {
 
 function makeBlobReads(statements: Statements) {
   return {
-    findBlob(repository: RepositoryName, digest: Digest, ticks: number): LinkedBlob | undefined {
+    findBlobLink(repository: RepositoryName, digest: Digest): BlobLink | undefined {
       const row = statements.linkedBlob.get(digest, repository) as
         | [Location, number, number | null]
         | undefined;
-      if (row === undefined) return undefined;
-      const [location, size, leaseTicks] = row;
-      return {
-        digest,
-        location,
-        size,
-        lease: leaseTicks === null ? 'referenced' : Math.max(0, leaseTicks - ticks),
-      };
+      return row && { digest, location: row[0], size: row[1], leaseTicks: row[2] };
     },
 
     listLinking: (digest: Digest, limit: number) =>
@@ -232,6 +225,21 @@ function makeBlobReads(statements: Statements) {
     /** When a session was noted to be in use, in seconds of uptime; undefined when it is not open. */
     findUploadTouched: (id: string) => statements.uploadTouched.get(id) as number | undefined,
   };
+}
+
+/** A blob of a repository as the rows have it: `leaseTicks` is when its lease ends, null while a manifest references it. */
+export interface BlobLink {
+  readonly digest: Digest;
+  readonly location: Location;
+  readonly size: number;
+  readonly leaseTicks: number | null;
+}
+
+/** `link` at `ticks`, in seconds of uptime. */
+export function toLinkedBlob(link: BlobLink | undefined, ticks: number): LinkedBlob | undefined {
+  if (link === undefined) return undefined;
+  const { leaseTicks, ...blob } = link;
+  return { ...blob, lease: leaseTicks === null ? 'referenced' : Math.max(0, leaseTicks - ticks) };
 }
 
 /** `rows` were asked for with one more than `limit`: that one tells whether there is more. */

@@ -1,19 +1,19 @@
 // The account store over SQLite: reads on the main thread, intentions to the writer thread.
 import type { AccountStore } from '../account-store.ts';
+import type { Visibility } from '../metadata-store.ts';
 import { type AccountReads, makeAccountReads } from './account-reads.ts';
 import type { Connection } from './connection.ts';
 import { type CredentialReads, makeCredentialReads } from './credential-reads.ts';
 import { makePolicyReads, type PolicyReads } from './policy-reads.ts';
+import { RememberedReads } from './remembered-reads.ts';
 import type { WriterThread } from './writer-thread.ts';
+
+type AccountWriter = Pick<WriterThread, 'run' | 'commits'>;
 
 /** `read` as a promise, with the faults of the medium told apart. */
 export type Ask = <Result>(read: () => Result) => Promise<Result>;
 
-export function makeAccountStore(
-  reader: Connection,
-  writer: Pick<WriterThread, 'run'>,
-  ask: Ask,
-): AccountStore {
+export function makeAccountStore(reader: Connection, writer: AccountWriter, ask: Ask): AccountStore {
   const policy = makePolicyReads(reader);
   const accounts = makeAccountReads(reader);
   const credentials = makeCredentialReads(reader);
@@ -25,7 +25,7 @@ export function makeAccountStore(
 
 function makeWhoStores(
   reads: AccountReads,
-  writer: Pick<WriterThread, 'run'>,
+  writer: AccountWriter,
   ask: Ask,
 ): Pick<AccountStore, 'users' | 'organizations' | 'robots' | 'namespaces'> {
   return {
@@ -79,16 +79,20 @@ function makeWhoStores(
 function makeWhatStores(
   policy: PolicyReads,
   reads: CredentialReads,
-  writer: Pick<WriterThread, 'run'>,
+  writer: AccountWriter,
   ask: Ask,
 ): Pick<AccountStore, 'policy' | 'grants' | 'credentials' | 'keys'> {
+  // Both are asked for at every request.
+  const generations = new RememberedReads<number>(() => writer.commits);
+  const visibilities = new RememberedReads<Visibility>(() => writer.commits);
   return {
     policy: {
-      generation: () => ask(() => policy.generation()),
+      generation: () => ask(() => generations.find('registry', '', policy.generation) as number),
       findSubject: (id) => ask(() => policy.findSubject(id)),
       findSubjectByName: (name) => ask(() => policy.findSubjectByName(name)),
       listCommonGrants: () => ask(() => policy.listCommonGrants()),
-      findVisibility: (repository) => ask(() => policy.findVisibility(repository)),
+      findVisibility: (repository) =>
+        ask(() => visibilities.find(repository, '', () => policy.findVisibility(repository))),
     },
     grants: {
       put: (options) => writer.run('putGrant', options),

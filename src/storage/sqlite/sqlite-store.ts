@@ -1,14 +1,25 @@
 // The metadata store over SQLite: one folder, one process. Writes go to the writer thread, reads to a connection here.
 import { mkdirSync } from 'node:fs';
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/name.ts';
+import { type Reference, referenceText } from '../../oci/reference.ts';
 import type { Clock } from '../clock.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
-import type { EventStore, ManifestStore, MetadataStore } from '../metadata-store.ts';
+import type {
+  BlobIndex,
+  EventStore,
+  ManifestStat,
+  ManifestStore,
+  MetadataStore,
+  StoredManifest,
+} from '../metadata-store.ts';
 import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { type Connection, openReader, tellsDamage } from './connection.ts';
 import { makeEventReads } from './event-reads.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
-import { makeReads, type Reads } from './reads.ts';
+import { type BlobLink, makeReads, type Reads, toLinkedBlob } from './reads.ts';
+import { RememberedReads } from './remembered-reads.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
@@ -78,7 +89,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
 }
 
 export interface StoreParts {
-  readonly writer: Pick<WriterThread, 'run' | 'statistics' | 'ended' | 'close'>;
+  readonly writer: Pick<WriterThread, 'run' | 'commits' | 'statistics' | 'ended' | 'close'>;
   readonly reader: Connection;
   readonly reads: Reads;
   readonly careReads: CareReads;
@@ -115,16 +126,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
       list: (repository, page) => ask(() => reads.listTags(repository, page)),
       remove: (repository, tag, origin) => writer.run('removeTag', { repository, tag, origin }),
     },
-    blobs: {
-      find: (repository, digest) => ask(() => reads.findBlob(repository, digest, ticks())),
-      extendLease: (repository, digest) => writer.run('extendLease', { repository, digest }),
-      mount: (mount) => writer.run('mountBlob', mount),
-      listLinking: (digest, limit) => ask(() => reads.listLinking(digest, limit)),
-      unlink: (repository, digest, origin) => writer.run('unlinkBlob', { repository, digest, origin }),
-      markDamaged: (location) => writer.run('markDamaged', location),
-      listDueUnlinks: (limit) => ask(() => reads.listDueUnlinks(ticks(), limit)),
-      dropUnlinks: (locations) => writer.run('dropUnlinks', locations),
-    },
+    blobs: makeBlobIndex(parts, ask),
     uploads: {
       begin: (upload) => writer.run('beginUpload', upload),
       find: (repository, principal, id) => ask(() => reads.findUpload(repository, principal, id)),
@@ -161,9 +163,16 @@ export function makeStore(parts: StoreParts): MetadataStore {
 }
 
 function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
+  const commits = () => writer.commits;
+  const manifests = new RememberedReads<StoredManifest>(commits, ({ bytes }) => bytes.length);
+  const stats = new RememberedReads<ManifestStat>(commits);
+  const find = (repository: RepositoryName, reference: Reference) =>
+    manifests.find(repository, referenceText(reference), () => reads.findManifest(repository, reference));
+  const stat = (repository: RepositoryName, reference: Reference) =>
+    stats.find(repository, referenceText(reference), () => reads.statManifest(repository, reference));
   return {
-    find: (repository, reference) => ask(() => reads.findManifest(repository, reference)),
-    stat: (repository, reference) => ask(() => reads.statManifest(repository, reference)),
+    find: (repository, reference) => ask(() => find(repository, reference)),
+    stat: (repository, reference) => ask(() => stat(repository, reference)),
     put(input) {
       // A message to a thread carries the whole memory that a buffer is a view of, so the view becomes a buffer of its own.
       const bytes = Buffer.from(Uint8Array.from(input.manifest.bytes).buffer);
@@ -173,6 +182,22 @@ function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestSto
     remove: (repository, digest, origin) => writer.run('removeManifest', { repository, digest, origin }),
     listReferrers: (repository, subject, page) => ask(() => reads.listReferrers(repository, subject, page)),
     recordPulls: (pulls) => writer.run('recordPulls', pulls),
+  };
+}
+
+function makeBlobIndex({ writer, reads, ticks }: StoreParts, ask: Ask): BlobIndex {
+  const links = new RememberedReads<BlobLink>(() => writer.commits);
+  const find = (repository: RepositoryName, digest: Digest) =>
+    links.find(repository, digest, () => reads.findBlobLink(repository, digest));
+  return {
+    find: (repository, digest) => ask(() => toLinkedBlob(find(repository, digest), ticks())),
+    extendLease: (repository, digest) => writer.run('extendLease', { repository, digest }),
+    mount: (mount) => writer.run('mountBlob', mount),
+    listLinking: (digest, limit) => ask(() => reads.listLinking(digest, limit)),
+    unlink: (repository, digest, origin) => writer.run('unlinkBlob', { repository, digest, origin }),
+    markDamaged: (location) => writer.run('markDamaged', location),
+    listDueUnlinks: (limit) => ask(() => reads.listDueUnlinks(ticks(), limit)),
+    dropUnlinks: (locations) => writer.run('dropUnlinks', locations),
   };
 }
 

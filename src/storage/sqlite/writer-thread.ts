@@ -100,6 +100,11 @@ export class WriterThread {
     });
   }
 
+  /** How many groups are known to be committed: as long as it stays, what was read of the database is what one would read now. */
+  get commits(): number {
+    return this.#counted.commits;
+  }
+
   statistics(): WriterStatistics {
     return { ...this.#counted, queued: this.#queue.length + this.#group.length };
   }
