@@ -1,6 +1,6 @@
 // The collector over real stores: what it frees, what it holds and why, when it stops, and that nobody notices it.
 import assert from 'node:assert/strict';
-import { utimes, writeFile } from 'node:fs/promises';
+import { mkdir, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -121,6 +121,37 @@ test('a file that no row names goes when it is a day old, and not while its row 
   const report = await registry.collector.collect(freeRun(), { ...plain, now: true });
   assert.deepEqual(report.orphans, { blobs: 1, bytes: 9 });
   assert.deepEqual(await listFiles(folder), [named]);
+});
+
+test('more files without a row than a crash leaves stay, until a run is forced', async (t) => {
+  const { registry, clock, folder } = await openCare(t);
+  await pushImage(registry, app, [await pushBlob(registry, app, 'named')], 'v1');
+  // As after an older database was put back: a database without rows, and the files of everything that came since.
+  const longAgo = Date.now() / 1000 - 2 * 86_400;
+  const newer = join(folder, 'blobs', 'sha256', '00');
+  await mkdir(newer, { recursive: true });
+  await Promise.all(
+    Array.from({ length: 1100 }, async (_, count) => {
+      const path = join(newer, `${'0'.repeat(64)}.${String(count).padStart(26, '0')}`);
+      await writeFile(path, '');
+      await truncate(path, 2 ** 20);
+      await utimes(path, longAgo, longAgo);
+    }),
+  );
+  const orphans = { blobs: 1100, bytes: 1100 * 2 ** 20, stopped: 'too much' };
+  const dry = await registry.collector.collect(freeRun(), { ...plain, dryRun: true });
+  assert.deepEqual(dry.orphans, orphans);
+  for (const request of [plain, { ...plain, now: true }]) {
+    assert.deepEqual((await registry.collector.collect(freeRun(), request)).orphans, orphans);
+    // The walk is not made again so soon, and what it found is still told.
+    assert.deepEqual((await registry.collector.collect(freeRun(), plain)).orphans, orphans);
+    clock.advance(86_400);
+  }
+  assert.equal((await listFiles(folder)).length, 1101);
+  const forced = await registry.collector.collect(freeRun(), { ...plain, force: true });
+  assert.deepEqual(forced.orphans, { blobs: 1100, bytes: 1100 * 2 ** 20 });
+  assert.equal((await listFiles(folder)).length, 1);
+  assert.deepEqual((await registry.collector.collect(freeRun(), plain)).orphans, { blobs: 0, bytes: 0 });
 });
 
 test('a reader that has opened a blob reads it to its end while it is collected', async (t) => {

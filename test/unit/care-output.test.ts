@@ -161,7 +161,7 @@ describe('reports', () => {
     const more = { files: { removed: 0, waiting: 2 }, orphans: { blobs: 1, bytes: 2048 } };
     assert.match(
       collectionText({ ...collection, ...more }),
-      /2\.0 KiB in 1 file that a crash left\n.*waiting +2 files/s,
+      /freed +2\.0 KiB in 1 file that a crash left, without a row in the database\n.*waiting +2 files/s,
     );
   });
 
@@ -171,6 +171,19 @@ describe('reports', () => {
     assert.equal(exitCodeFor(operation('gc', stopped)), 6);
     assert.equal(exitCodeFor(operation('gc', { ...stopped, dryRun: true })), 0);
     assert.equal(exitCodeFor(operation('gc', collection)), 0);
+  });
+
+  test('of a collection that found more files without a row than a crash leaves: what to do, and exit code 6', () => {
+    const orphans = { blobs: 4000, bytes: 3 * 1024 ** 3, stopped: 'too much' };
+    const found = { ...collection, orphans };
+    const text = collectionText({ ...found, held: [] });
+    assert.match(text, /^freed +1\.2 GiB .*\nunknown +3\.0 GiB in 4,000 files without a row .* they stay\n/);
+    assert.match(
+      text,
+      /\nstopped +if an older berth\.db was put back, .*backup restore.*: berth gc --force\n$/,
+    );
+    assert.equal(exitCodeFor(operation('gc', found)), 6);
+    assert.equal(exitCodeFor(operation('gc', { ...found, dryRun: true })), 0);
   });
 
   const scrub = {

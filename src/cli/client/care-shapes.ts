@@ -21,7 +21,8 @@ export interface CollectionReport {
   readonly freed: BlobCount & { readonly manifests: number };
   readonly held: readonly (BlobCount & { readonly reason: string })[];
   readonly files: { readonly removed: number; readonly waiting: number };
-  readonly orphans: BlobCount;
+  /** Files without a row; `stopped`: too many to come from a crash, they stay. */
+  readonly orphans: BlobCount & { readonly stopped?: string };
   readonly stopped?: string;
   readonly seconds: number;
 }

@@ -48,8 +48,9 @@ export function reportText(
 export function exitCodeFor({ kind, report }: Operation): ExitCode {
   if (report === null) return exitCodes.done;
   if (kind === 'gc') {
-    const { stopped, dryRun } = report as unknown as CollectionReport;
-    return stopped === undefined || dryRun ? exitCodes.done : exitCodes.refused;
+    const { stopped, orphans, dryRun } = report as unknown as CollectionReport;
+    const isWhole = stopped === undefined && orphans.stopped === undefined;
+    return isWhole || dryRun ? exitCodes.done : exitCodes.refused;
   }
   const found = {
     scrub: () => !(report as unknown as ScrubReport).sound,
@@ -67,11 +68,7 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
   const lines = foreseen
     ? [['would free', `${sizeText(freed.bytes)} (${gone})`]]
     : [['freed', `${sizeText(freed.bytes)} (${gone}) in ${durationText(seconds)}`]];
-  if (orphans.blobs > 0)
-    lines.push([
-      'freed',
-      `${sizeText(orphans.bytes)} in ${countText(orphans.blobs, 'file')} that a crash left`,
-    ]);
+  if (orphans.blobs > 0) lines.push(...orphanLines(orphans, foreseen));
   for (const { reason, bytes } of held)
     lines.push(['held', `${sizeText(bytes)} ${heldBecause(reason, holdTimes[reason])}`]);
   if (files.waiting > 0)
@@ -81,6 +78,20 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
     ]);
   if (stopped !== undefined) lines.push(['stopped', stoppedBecause(stopped)]);
   return linesText(lines);
+}
+
+function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], foreseen: boolean): string[][] {
+  const what = `${sizeText(bytes)} in ${countText(blobs, 'file')}`;
+  if (stopped === undefined)
+    return [[foreseen ? 'would free' : 'freed', `${what} that a crash left, without a row in the database`]];
+  return [
+    ['unknown', `${what} without a row in the database: too much to come from a crash, so they stay`],
+    [
+      'stopped',
+      'if an older berth.db was put back, these files are what came since: put the newer one back, or restore the newest ' +
+        'backup into another folder (berth backup restore). If nobody needs them: berth gc --force',
+    ],
+  ];
 }
 
 /** What was looked at and found. What the damage touches is told by the list of damage. */
@@ -117,7 +128,7 @@ export function scrubText(report: ScrubReport, seconds: number): string {
     const size = sizeText(unknownFiles.bytes);
     lines.push([
       'unknown',
-      `${countText(unknownFiles.files, 'file')} (${size}) without a row: gc removes them`,
+      `${countText(unknownFiles.files, 'file')} (${size}) without a row: gc removes what a crash left`,
     ]);
   }
   for (const fault of faults) lines.push(['', fault]);

@@ -1,5 +1,6 @@
 // The part of the status that is about the care of the store.
 import { type Static, Type } from 'typebox';
+import type { CollectionReport } from '../../../registry/collector.ts';
 import type { OperationView } from '../../../registry/operations.ts';
 import type { OperationKind } from '../../../storage/care-store.ts';
 import type { ApiContext } from './context.ts';
@@ -93,8 +94,14 @@ export async function careWarnings(
     const detail = `blob ${first.digest}${others} damaged and answered 404: berth scrub tells what to push again`;
     warnings.push({ code: 'damage', detail });
   }
-  const { stopped } = (collected?.report ?? {}) as { stopped?: unknown };
-  if (collected?.state === 'done' && typeof stopped === 'string' && stopped !== 'backup running') {
+  const { stopped, orphans } = (collected?.report ?? {}) as Partial<CollectionReport>;
+  if (collected?.state === 'done' && orphans?.stopped !== undefined) {
+    const detail =
+      `${orphans.blobs} files (${orphans.bytes} bytes) of blobs have no row in the database and stay: if an older berth.db was ` +
+      'put back, they are what came since. berth gc --dry-run says what to do';
+    warnings.push({ code: 'collection-stopped', detail });
+  }
+  if (collected?.state === 'done' && stopped !== undefined && stopped !== 'backup running') {
     const remedy =
       stopped === 'too much' ? 'look at berth gc --dry-run, then berth gc --force' : 'berth scrub tells more';
     warnings.push({
