@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { OperationRun } from '../../src/registry/operations.ts';
 import { type ApiRegistry, assertProblem, startApi } from '../support/api.ts';
+import { writeUnknownFiles } from '../support/care.ts';
 import { pushImage } from '../support/client.ts';
 import { readEvents } from '../support/events.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
@@ -115,6 +116,26 @@ describe('POST /operations', () => {
     const { warnings, backup } = (await api.admin.get('/status')).body;
     assert.equal(backup.last.state, 'failed');
     assert.ok(warnings.some(({ code }: { code: string }) => code === 'backup-failed'));
+  });
+});
+
+describe('a database that is older than the files', () => {
+  it('makes a collection leave the files, and the status say so until they are given up', async (t) => {
+    const api = await startApi(t);
+    await writeUnknownFiles(api.registry.data, 1100);
+    const warnings = async () =>
+      (await api.admin.get('/status')).body.warnings.map(({ detail }: { detail: string }) => detail);
+    for (const force of [false, true]) {
+      const { body } = await api.admin.post('/operations', { kind: 'gc', force });
+      const { orphans } = (await waitFor(api, body.id)).report;
+      assert.deepEqual([orphans.blobs, orphans.stopped], [1100, force ? undefined : 'too much']);
+      if (force) assert.deepEqual(await warnings(), []);
+      else
+        assert.match(
+          (await warnings()).join(),
+          /^1100 files .* have no row .* an older berth\.db was put back/,
+        );
+    }
   });
 });
 

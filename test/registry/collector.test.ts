@@ -1,12 +1,12 @@
 // The collector over real stores: what it frees, what it holds and why, when it stops, and that nobody notices it.
 import assert from 'node:assert/strict';
-import { mkdir, truncate, utimes, writeFile } from 'node:fs/promises';
+import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import type { Location } from '../../src/storage/blob-store.ts';
-import { freeRun, listFiles, openCare, pushBlob, pushImage } from '../support/care.ts';
+import { freeRun, listFiles, openCare, pushBlob, pushImage, writeUnknownFiles } from '../support/care.ts';
 import { alice, blobDigest, keepTimes, repository, tag } from '../support/metadata.ts';
 
 const app = repository('team/app');
@@ -127,17 +127,7 @@ test('more files without a row than a crash leaves stay, until a run is forced',
   const { registry, clock, folder } = await openCare(t);
   await pushImage(registry, app, [await pushBlob(registry, app, 'named')], 'v1');
   // As after an older database was put back: a database without rows, and the files of everything that came since.
-  const longAgo = Date.now() / 1000 - 2 * 86_400;
-  const newer = join(folder, 'blobs', 'sha256', '00');
-  await mkdir(newer, { recursive: true });
-  await Promise.all(
-    Array.from({ length: 1100 }, async (_, count) => {
-      const path = join(newer, `${'0'.repeat(64)}.${String(count).padStart(26, '0')}`);
-      await writeFile(path, '');
-      await truncate(path, 2 ** 20);
-      await utimes(path, longAgo, longAgo);
-    }),
-  );
+  await writeUnknownFiles(folder, 1100);
   const orphans = { blobs: 1100, bytes: 1100 * 2 ** 20, stopped: 'too much' };
   const dry = await registry.collector.collect(freeRun(), { ...plain, dryRun: true });
   assert.deepEqual(dry.orphans, orphans);
