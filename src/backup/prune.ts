@@ -4,7 +4,7 @@ import type { WorkRun } from '../registry/operation-run.ts';
 import { DiskFullError, MediumFailedError, StoreUnavailableError } from '../storage/faults.ts';
 import { listAllBlobs, type Snapshots } from '../storage/snapshot.ts';
 import { type BackupFolder, BackupFolderError, makerOf } from './backup-folder.ts';
-import { takeAllLocks } from './folder-lock.ts';
+import { takeAllLocks, takeLock } from './folder-lock.ts';
 
 export interface RemovalReport {
   readonly removed: readonly string[];
@@ -41,6 +41,21 @@ export async function pruneBackups(
   const removed = own.slice(0, Math.max(0, own.length - Math.max(1, keep))).map(({ name }) => name);
   const others = all.length - own.length;
   return { ...(await removeBackups(folder, removed, snapshots, run)), others };
+}
+
+/** Removes backups by name, as removeBackups does, and waits until nobody makes one. */
+export async function removeUndisturbed(
+  folder: BackupFolder,
+  removed: readonly string[],
+  snapshots: Snapshots,
+  run: WorkRun,
+): Promise<RemovalReport> {
+  const lock = await takeLock(folder.locks.writing, 'the removal of backups', run);
+  try {
+    return await removeBackups(folder, removed, snapshots, lock.guard(run));
+  } finally {
+    await lock.release();
+  }
 }
 
 /** Removes backups by name, whoever made them. Throws and needs what pruneBackups does, but the removed may be unreadable. */

@@ -1,6 +1,6 @@
 // Long work in the management API: collections, scrubs, backups and imports as operations, and their progress.
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { OperationRun } from '../../src/registry/operations.ts';
@@ -151,8 +151,6 @@ describe('backups', () => {
       assert.deepEqual(done.request, { destination, keep: 2, verify: true });
       assert.deepEqual(done.report.verified.faults, []);
       names.push(done.report.name);
-      // Names go by the second.
-      await pause(1100);
     }
     const { items } = (await api.admin.get('/backups')).body;
     assert.deepEqual(
@@ -162,6 +160,20 @@ describe('backups', () => {
     assert.equal(items[0].tags, 1);
     assert.equal((await readdir(join(destination, 'backups'))).length, 2);
     assert.notEqual((await api.admin.get('/status')).body.backup.lastDoneAt, null);
+    assert.equal(items[0].madeBy.isThis, true);
+
+    const [unreadable = ''] = names.slice(1);
+    await rm(join(destination, 'backups', unreadable, 'backup.json'));
+    const { body } = await api.admin.post('/operations', { kind: 'backup' });
+    assert.match((await waitFor(api, body.id)).report.notPruned, /^nothing was removed: /);
+    const listed = (await api.admin.get('/backups')).body.items;
+    assert.deepEqual(
+      listed.filter(({ name }: { name: string }) => name === unreadable),
+      [{ name: unreadable, unreadable: 'it has no backup.json' }],
+    );
+    const { warnings } = (await api.admin.get('/status')).body;
+    const [kept] = warnings.filter(({ code }: { code: string }) => code === 'backups-kept');
+    assert.match(kept.detail, /^the last backup was made, and older ones stay: nothing was removed: /);
   });
 
   it('are none where no folder is set', async (t) => {

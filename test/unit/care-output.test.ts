@@ -78,6 +78,18 @@ describe('progress', () => {
     assert.match(progressText({ ...running, done: 0, total: 0 }, 3), /\[={20}\] 100 %/);
   });
 
+  test('work that waits for another one says for whom', () => {
+    const waiting = {
+      ...running,
+      kind: 'backup',
+      done: 0,
+      total: null,
+      report: { waitsFor: 'a restore by process 7 on attic' },
+    };
+    assert.equal(progressText(waiting, 3), 'backup  waits for a restore by process 7 on attic  00:00:03');
+    assert.match(progressJson(waiting), /"waitsFor":"a restore by process 7 on attic"\}$/);
+  });
+
   test('on a terminal one line is written over and taken away', () => {
     const { progress, printed, at } = makeProgress(true);
     progress.show(running);
@@ -280,6 +292,19 @@ describe('reports', () => {
       /damaged +sha256:\w+: missing\n.*\nverified .*\nremoved +1 old backup/s,
     );
     assert.equal(exitCodeFor(more), 3);
+    const kept = { removed: [], bytes: 0, others: 2, heldBy: 'a restore by process 7 on attic' };
+    const held = operation('backup', { ...report, pruned: kept });
+    assert.match(
+      reportText(held, piped),
+      /kept +the old backups: they are read by a restore .* attic\. .*\nkept +2 backups that/,
+    );
+    assert.equal(exitCodeFor(held), 0);
+    const refused = operation('backup', { ...report, notPruned: 'nothing was removed: nobody can tell' });
+    assert.match(
+      reportText(refused, piped),
+      /\nkept +the old backups: nothing was removed: nobody can tell\n$/,
+    );
+    assert.equal(exitCodeFor(refused), 3);
   });
 
   test('an operation that did not come to its end is a failure with a reason', () => {

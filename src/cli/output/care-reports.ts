@@ -142,7 +142,7 @@ export function backupText(
   destination: string,
   context: Pick<CommandContext, 'stdout'>,
 ): string {
-  const { name, blobs, bytes, seconds, damaged, verified, pruned } = report;
+  const { name, blobs, bytes, seconds, damaged, verified } = report;
   const count = blobs.present + blobs.linked + blobs.copied;
   const size = bytes.present + bytes.linked + bytes.copied;
   const ways = (['copied', 'linked', 'present'] as const)
@@ -171,9 +171,24 @@ export function backupText(
       faults === 0 ? 'every blob has its hash' : `${countText(faults, 'fault')}: berth backup verify`,
     ]);
   }
-  if (pruned && pruned.removed.length > 0)
-    lines.push(['removed', `${countText(pruned.removed.length, 'old backup')}, ${sizeText(pruned.bytes)}`]);
+  lines.push(...prunedLines(report));
   return linesText(lines);
+}
+
+function prunedLines({ pruned, notPruned }: BackupReport): string[][] {
+  if (notPruned !== undefined) return [['kept', `the old backups: ${notPruned}`]];
+  if (!pruned) return [];
+  const lines: string[][] = [];
+  if (pruned.removed.length > 0)
+    lines.push(['removed', `${countText(pruned.removed.length, 'old backup')}, ${sizeText(pruned.bytes)}`]);
+  if (pruned.heldBy !== undefined)
+    lines.push(['kept', `the old backups: they are read by ${pruned.heldBy}. The next backup removes them`]);
+  if (pruned.others)
+    lines.push([
+      'kept',
+      `${countText(pruned.others, 'backup')} that another copy of this registry made (berth backup list)`,
+    ]);
+  return lines;
 }
 
 /** "repositories 41/41   tags 388   blobs 2,114 (…)   31.2 GiB   0 damaged   00:01:52", and what was left out. */
@@ -215,8 +230,8 @@ export function importFiguresText(figures: ImportFigures, seconds: number): stri
   ].join('   ');
 }
 
-function isDamaged({ damaged, verified }: BackupReport): boolean {
-  return damaged.length > 0 || (verified?.faults.length ?? 0) > 0;
+function isDamaged({ damaged, verified, notPruned }: BackupReport): boolean {
+  return damaged.length > 0 || notPruned !== undefined || (verified?.faults.length ?? 0) > 0;
 }
 
 function heldBecause(reason: string, time: string | undefined): string {

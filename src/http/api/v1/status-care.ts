@@ -1,5 +1,6 @@
 // The part of the status that is about the care of the store.
 import { type Static, Type } from 'typebox';
+import type { BackupReport } from '../../../backup/create.ts';
 import type { CollectionReport } from '../../../registry/collector.ts';
 import type { OperationView } from '../../../registry/operations.ts';
 import type { OperationKind } from '../../../storage/care-store.ts';
@@ -81,7 +82,7 @@ export async function readCare(context: ApiContext): Promise<CareStatus> {
 /** What somebody should look after. */
 export async function careWarnings(
   context: ApiContext,
-): Promise<{ code: 'damage' | 'backup-failed' | 'collection-stopped'; detail: string }[]> {
+): Promise<{ code: 'damage' | 'backup-failed' | 'backups-kept' | 'collection-stopped'; detail: string }[]> {
   const [damaged, collected, backedUp] = await Promise.all([
     context.registry.metadata.care.scrub.listDamaged({ limit: 1 }),
     findLast(context, 'gc'),
@@ -107,6 +108,13 @@ export async function careWarnings(
     warnings.push({
       code: 'collection-stopped',
       detail: `the last collection took nothing back (${stopped}): ${remedy}`,
+    });
+  }
+  const { notPruned } = (backedUp?.report ?? {}) as Partial<BackupReport>;
+  if (backedUp?.state === 'done' && notPruned !== undefined) {
+    warnings.push({
+      code: 'backups-kept',
+      detail: `the last backup was made, and older ones stay: ${notPruned}`,
     });
   }
   if (backedUp?.state === 'failed') {
