@@ -1,4 +1,5 @@
 // The care of the store in a running server: what can be asked for, and what begins by itself.
+import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { createBackup } from '../backup/create.ts';
 import type { Config } from '../config/config.ts';
@@ -91,7 +92,15 @@ export class Care implements CareTasks {
     const { registry, version, clock } = this.#options;
     const { metadata, store, unlinks, operations } = registry;
     const { unixSeconds } = clock;
-    const around = { metadata, store, unlinks, snapshots: sqliteSnapshots, unixSeconds, version };
+    const around = {
+      metadata,
+      store,
+      unlinks,
+      snapshots: sqliteSnapshots,
+      unixSeconds,
+      version,
+      host: hostname(),
+    };
     return operations.start('backup', { ...request }, origin, (run) => createBackup(around, request, run));
   }
 

@@ -135,10 +135,10 @@ class RepositoryImport {
   }
 
   /** Brings a manifest with all below it and with its tags, once. */
-  #carry(digest: Digest): Promise<Carried> {
+  #carry(digest: Digest, listedAs?: string): Promise<Carried> {
     let carried = this.#manifests.get(digest);
     if (carried === undefined) {
-      carried = this.#carryOnce(digest);
+      carried = this.#carryOnce(digest, listedAs);
       this.#manifests.set(digest, carried);
       // Somebody waits for each of them; a failure that comes before they do must not end the process.
       carried.catch(() => undefined);
@@ -146,13 +146,13 @@ class RepositoryImport {
     return carried;
   }
 
-  async #carryOnce(digest: Digest): Promise<Carried> {
+  async #carryOnce(digest: Digest, listedAs: string | undefined): Promise<Carried> {
     const { registry, report, run } = this.#around;
     await run.step();
     const tags = this.#tags.get(digest) ?? [];
     try {
       const here = await registry.metadata.manifests.find(this.#name, { digest });
-      const manifest = here ?? (await this.#source.readManifest(digest));
+      const manifest = here ?? (await this.#source.readManifest(digest, listedAs));
       if (manifest === undefined) {
         if (tags.length > 0) this.#note('deleted', 'the source has no such manifest', tags, digest);
         return 'absent';
@@ -170,10 +170,11 @@ class RepositoryImport {
 
   async #bringReferences(digest: Digest, { bytes, mediaType }: SourceManifest, here: boolean): Promise<void> {
     const { carrier } = this.#around;
-    const { blobs, foreignBlobs, children } = parseManifest(bytes, mediaType, { digest });
-    const childrenDone = children.map(async (child) => {
+    const { blobs, foreignBlobs, childTypes } = parseManifest(bytes, mediaType, { digest });
+    const childrenDone = Array.from(childTypes, async ([child, type]) => {
+      if ((await this.#carry(child, type)) !== 'absent') return;
       // A child may be a blob (a build cache).
-      if ((await this.#carry(child)) === 'absent' && !here)
+      if (!here || (await this.#missing([child])).length > 0)
         await carrier.bring(this.#name, this.#source, child, 'optional');
     });
     const blobsDone = [

@@ -4,7 +4,7 @@
 import { type Digest, isDigest } from './digest.ts';
 import { OciError } from './errors.ts';
 import { isJsonObject, parseBoundedJson } from './json.ts';
-import { type ManifestKind, manifestKindOf, mediaTypes } from './media-types.ts';
+import { type ManifestKind, manifestKindOf, mediaTypes, schema1Types } from './media-types.ts';
 
 export interface ParsedManifest {
   readonly digest: Digest;
@@ -18,6 +18,8 @@ export interface ParsedManifest {
   readonly foreignBlobs: readonly Digest[];
   /** What an index lists. No duplicates, in order. */
   readonly children: readonly Digest[];
+  /** What an index says that each of its children is, in lower case; of one that is listed twice what it says first. */
+  readonly childTypes: ReadonlyMap<Digest, string>;
   readonly subject: Digest | undefined;
   /** What the referrers API calls the type: `artifactType`, for an image else the media type of its config. */
   readonly artifactType: string | undefined;
@@ -61,14 +63,15 @@ export function parseManifest(
   checkAnnotations(body);
   const config = kind === 'image' ? readDescriptor(body.config, '/config') : undefined;
   const layers = kind === 'index' ? [] : readDescriptors(body, kind === 'image' ? 'layers' : 'blobs');
-  const children = kind === 'index' ? readDescriptors(body, 'manifests') : [];
+  const childTypes = kind === 'index' ? readChildren(body) : new Map<Digest, string>();
   return {
     digest: options.digest,
     mediaType,
     bytes,
     kind,
     ...collectBlobs(config, layers, kind === 'image' ? '/layers' : '/blobs'),
-    children: [...new Set(children.map((child, index) => storableDigest(child, `/manifests/${index}`)))],
+    children: [...childTypes.keys()],
+    childTypes,
     subject: isAbsent(body.subject)
       ? undefined
       : storableDigest(readDescriptor(body.subject, '/subject'), '/subject'),
@@ -98,8 +101,6 @@ function readBody(bytes: Buffer): JsonObject {
 
 /** Headers that programs send when they do not know better; the document itself decides then. */
 const vagueTypes: readonly string[] = ['', 'application/json', 'application/octet-stream'];
-
-const schema1Types: readonly string[] = [mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed];
 
 function readMediaType(body: JsonObject, contentType: string | undefined): string {
   const [beforeParameters = ''] = (contentType ?? '').split(';', 1);
@@ -162,6 +163,15 @@ function readDescriptors(body: JsonObject, field: 'layers' | 'blobs' | 'manifest
   if (!Array.isArray(list))
     throw invalid(`/${field}`, 'expected an array of descriptors, which may be empty');
   return list.map((item: unknown, index) => readDescriptor(item, `/${field}/${index}`));
+}
+
+function readChildren(body: JsonObject): ReadonlyMap<Digest, string> {
+  const types = new Map<Digest, string>();
+  for (const [index, child] of readDescriptors(body, 'manifests').entries()) {
+    const digest = storableDigest(child, `/manifests/${index}`);
+    if (!types.has(digest)) types.set(digest, child.mediaType.toLowerCase());
+  }
+  return types;
 }
 
 /** `algorithm:encoded` of image-spec descriptor.md, for algorithms that are not Berth's too. */

@@ -1,23 +1,18 @@
 // Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
 // push and pull meanwhile; every step is a short transaction that checks again what it rests on.
-import type { BlobStore, StoredBlob } from '../storage/blob-store.ts';
+import type { BlobStore } from '../storage/blob-store.ts';
 import type { BlobCount, CollectorStore, OperationReport, SurveyCursor } from '../storage/care-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { OperationRun } from './operations.ts';
+import { type OrphanReport, Orphans } from './orphans.ts';
 import type { Placements } from './placements.ts';
+import { isTooMuch } from './too-much.ts';
 import type { Unlinks } from './unlinks.ts';
 import type { WriteGate } from './writes.ts';
 
 /** Rows that one transaction changes at most. */
 const batch = 100;
-/** A file that no row names is removed when it is older than this, by its own time. */
-const orphanSeconds = 24 * 3600;
-/** The walk through all files is made at most so often, unless a run is asked to give everything up. */
-const walkEverySeconds = 24 * 3600;
-/** Below these, no share of a registry is too much. */
-const smallBytes = 1024 ** 3;
-const smallBlobs = 1000;
 
 export interface CollectionRequest {
   /** Looks and changes nothing. */
@@ -36,8 +31,8 @@ export interface CollectionReport extends OperationReport {
   readonly held: readonly (BlobCount & { readonly reason: 'undelete' | 'lease' })[];
   /** Files removed, and files in the queue whose delay is not over. */
   readonly files: { readonly removed: number; readonly waiting: number };
-  /** Files that no row named, left by a crash. */
-  readonly orphans: BlobCount;
+  /** Files that no row named. */
+  readonly orphans: OrphanReport;
   readonly expired: { readonly links: number; readonly aliases: number; readonly history: number };
   /** Why nothing was taken back. */
   readonly stopped?: 'too much' | 'database damaged' | 'backup running';
@@ -75,11 +70,12 @@ const none: BlobCount = { blobs: 0, bytes: 0 };
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #store: CollectorStore;
-  #walkedAt = Number.NEGATIVE_INFINITY;
+  readonly #orphans: Orphans;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#store = options.metadata.care.collector;
+    this.#orphans = new Orphans({ ...options, store: this.#store });
   }
 
   /**
@@ -95,7 +91,7 @@ export class Collector {
     const total = survey.going.blobs + manifests;
     const freed = { manifests: 0, blobs: 0, bytes: 0, links: 0 };
     let removed = 0;
-    let orphans = none;
+    let orphans: OrphanReport = none;
     const expired = { aliases: 0, history: 0 };
     if (!request.dryRun) {
       // First what needs no room in the database: on a full disk it makes some.
@@ -105,10 +101,10 @@ export class Collector {
         expired.aliases = await this.#repeat(run, () => this.#store.expireAliases(batch));
         expired.history = await this.#expireHistory(run);
       }
-      if (stopped === undefined || stopped === 'backup running')
-        orphans = await this.#removeOrphans(run, request);
       removed += await this.#options.unlinks.removeDue(() => run.step());
     }
+    if (stopped === undefined || stopped === 'backup running')
+      orphans = await this.#orphans.sweep(run, request);
     const foreseen = request.dryRun || stopped !== undefined;
     const { links, ...taken } = freed;
     return {
@@ -149,9 +145,9 @@ export class Collector {
     const { care } = this.#options.metadata;
     if ((await care.scrub.integrity())?.sound === false) return 'database damaged';
     if (this.#options.unlinks.held) return 'backup running';
-    if (request.force || going.bytes <= smallBytes || going.blobs <= smallBlobs) return undefined;
+    if (request.force) return undefined;
     const stored = await care.usage.stored();
-    return going.bytes > stored.bytes * this.#options.stopAbove ? 'too much' : undefined;
+    return isTooMuch(going, stored.bytes, this.#options.stopAbove) ? 'too much' : undefined;
   }
 
   /** Deleted manifests and repositories, then links, then blobs: each makes the next possible. */
@@ -199,42 +195,6 @@ export class Collector {
       sum += changed;
       if (changed < batch) return sum;
     }
-  }
-
-  /** Removes files that a crash left between the disk and the database. */
-  async #removeOrphans(run: OperationRun, request: CollectionRequest): Promise<BlobCount> {
-    const { blobs, clock } = this.#options;
-    const now = clock.monotonicSeconds();
-    if (!request.now && now - this.#walkedAt < walkEverySeconds) return none;
-    const before = clock.unixSeconds() - orphanSeconds;
-    let removed = none;
-    let old: StoredBlob[] = [];
-    for await (const blob of blobs.list()) {
-      if (blob.modifiedAt < before) old.push(blob);
-      if (old.length < batch) continue;
-      removed = add(removed, await this.#removeUnknown(old));
-      old = [];
-      await run.step();
-    }
-    removed = add(removed, await this.#removeUnknown(old));
-    this.#walkedAt = now;
-    return removed;
-  }
-
-  async #removeUnknown(files: readonly StoredBlob[]): Promise<BlobCount> {
-    const { placements, unlinks } = this.#options;
-    const unknown = new Set(await this.#store.filterUnknown(files.map(({ location }) => location)));
-    let removed = none;
-    for (const { location, digest, size } of files) {
-      if (!unknown.has(location)) continue;
-      // Its row may be about to be written, or may have been since: only what nobody is placing is asked for again.
-      const gone = await placements.alone(digest, async () => {
-        const [still] = await this.#store.filterUnknown([location]);
-        return still !== undefined && (await unlinks.removeUnnamed(location));
-      });
-      if (gone === true) removed = add(removed, { blobs: 1, bytes: size });
-    }
-    return removed;
   }
 }
 

@@ -183,7 +183,8 @@ export class Uploads {
 
   /**
    * Links a file of this machine as a blob without copying it; undefined where that is not possible and it has to be copied.
-   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit or DENIED for a full quota; fails with ENOENT where there is no file.
+   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit, DENIED for a full quota or NAME_UNKNOWN in a removed
+   * namespace; fails with ENOENT where there is no file.
    */
   async adopt(
     repository: RepositoryName,
@@ -201,7 +202,8 @@ export class Uploads {
       });
       if (adopted === undefined) return undefined;
       const link = { repository, digest, ...adopted, origin };
-      await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      const linked = await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      if (!linked) throw namespaceRemoved(repository);
       return { size: adopted.size };
     });
   }

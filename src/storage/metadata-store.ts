@@ -31,6 +31,8 @@ export interface MetadataStore {
   readonly accounts: AccountStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
+  /** Which data folder of that registry this is: a restore gives the new one another name, the first has the instance's. */
+  copy(): Promise<string>;
   /**
    * Writes everything as it is at one moment to the new file `target` (snapshot.ts), durable when it resolves. Reads and
    * writes go on meanwhile. Throws DiskFullError or MediumFailedError, of the medium of `target` too; then no file is left.

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import type { Location } from '../../src/storage/blob-store.ts';
-import { freeRun, listFiles, openCare, pushBlob, pushImage } from '../support/care.ts';
+import { freeRun, listFiles, openCare, pushBlob, pushImage, writeUnknownFiles } from '../support/care.ts';
 import { alice, blobDigest, keepTimes, repository, tag } from '../support/metadata.ts';
 
 const app = repository('team/app');
@@ -121,6 +121,27 @@ test('a file that no row names goes when it is a day old, and not while its row 
   const report = await registry.collector.collect(freeRun(), { ...plain, now: true });
   assert.deepEqual(report.orphans, { blobs: 1, bytes: 9 });
   assert.deepEqual(await listFiles(folder), [named]);
+});
+
+test('more files without a row than a crash leaves stay, until a run is forced', async (t) => {
+  const { registry, clock, folder } = await openCare(t);
+  await pushImage(registry, app, [await pushBlob(registry, app, 'named')], 'v1');
+  // As after an older database was put back: a database without rows, and the files of everything that came since.
+  await writeUnknownFiles(folder, 1100);
+  const orphans = { blobs: 1100, bytes: 1100 * 2 ** 20, stopped: 'too much' };
+  const dry = await registry.collector.collect(freeRun(), { ...plain, dryRun: true });
+  assert.deepEqual(dry.orphans, orphans);
+  for (const request of [plain, { ...plain, now: true }]) {
+    assert.deepEqual((await registry.collector.collect(freeRun(), request)).orphans, orphans);
+    // The walk is not made again so soon, and what it found is still told.
+    assert.deepEqual((await registry.collector.collect(freeRun(), plain)).orphans, orphans);
+    clock.advance(86_400);
+  }
+  assert.equal((await listFiles(folder)).length, 1101);
+  const forced = await registry.collector.collect(freeRun(), { ...plain, force: true });
+  assert.deepEqual(forced.orphans, { blobs: 1100, bytes: 1100 * 2 ** 20 });
+  assert.equal((await listFiles(folder)).length, 1);
+  assert.deepEqual((await registry.collector.collect(freeRun(), plain)).orphans, { blobs: 0, bytes: 0 });
 });
 
 test('a reader that has opened a blob reads it to its end while it is collected', async (t) => {

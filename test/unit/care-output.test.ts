@@ -78,6 +78,18 @@ describe('progress', () => {
     assert.match(progressText({ ...running, done: 0, total: 0 }, 3), /\[={20}\] 100 %/);
   });
 
+  test('work that waits for another one says for whom', () => {
+    const waiting = {
+      ...running,
+      kind: 'backup',
+      done: 0,
+      total: null,
+      report: { waitsFor: 'a restore by process 7 on attic' },
+    };
+    assert.equal(progressText(waiting, 3), 'backup  waits for a restore by process 7 on attic  00:00:03');
+    assert.match(progressJson(waiting), /"waitsFor":"a restore by process 7 on attic"\}$/);
+  });
+
   test('on a terminal one line is written over and taken away', () => {
     const { progress, printed, at } = makeProgress(true);
     progress.show(running);
@@ -161,7 +173,7 @@ describe('reports', () => {
     const more = { files: { removed: 0, waiting: 2 }, orphans: { blobs: 1, bytes: 2048 } };
     assert.match(
       collectionText({ ...collection, ...more }),
-      /2\.0 KiB in 1 file that a crash left\n.*waiting +2 files/s,
+      /freed +2\.0 KiB in 1 file that a crash left, without a row in the database\n.*waiting +2 files/s,
     );
   });
 
@@ -171,6 +183,19 @@ describe('reports', () => {
     assert.equal(exitCodeFor(operation('gc', stopped)), 6);
     assert.equal(exitCodeFor(operation('gc', { ...stopped, dryRun: true })), 0);
     assert.equal(exitCodeFor(operation('gc', collection)), 0);
+  });
+
+  test('of a collection that found more files without a row than a crash leaves: what to do, and exit code 6', () => {
+    const orphans = { blobs: 4000, bytes: 3 * 1024 ** 3, stopped: 'too much' };
+    const found = { ...collection, orphans };
+    const text = collectionText({ ...found, held: [] });
+    assert.match(text, /^freed +1\.2 GiB .*\nunknown +3\.0 GiB in 4,000 files without a row .* they stay\n/);
+    assert.match(
+      text,
+      /\nstopped +if an older berth\.db was put back, .*backup restore.*: berth gc --force\n$/,
+    );
+    assert.equal(exitCodeFor(operation('gc', found)), 6);
+    assert.equal(exitCodeFor(operation('gc', { ...found, dryRun: true })), 0);
   });
 
   const scrub = {
@@ -267,6 +292,19 @@ describe('reports', () => {
       /damaged +sha256:\w+: missing\n.*\nverified .*\nremoved +1 old backup/s,
     );
     assert.equal(exitCodeFor(more), 3);
+    const kept = { removed: [], bytes: 0, others: 2, heldBy: 'a restore by process 7 on attic' };
+    const held = operation('backup', { ...report, pruned: kept });
+    assert.match(
+      reportText(held, piped),
+      /kept +the old backups: they are read by a restore .* attic\. .*\nkept +2 backups that/,
+    );
+    assert.equal(exitCodeFor(held), 0);
+    const refused = operation('backup', { ...report, notPruned: 'nothing was removed: nobody can tell' });
+    assert.match(
+      reportText(refused, piped),
+      /\nkept +the old backups: nothing was removed: nobody can tell\n$/,
+    );
+    assert.equal(exitCodeFor(refused), 3);
   });
 
   test('an operation that did not come to its end is a failure with a reason', () => {

@@ -21,7 +21,8 @@ export interface CollectionReport {
   readonly freed: BlobCount & { readonly manifests: number };
   readonly held: readonly (BlobCount & { readonly reason: string })[];
   readonly files: { readonly removed: number; readonly waiting: number };
-  readonly orphans: BlobCount;
+  /** Files without a row; `stopped`: too many to come from a crash, they stay. */
+  readonly orphans: BlobCount & { readonly stopped?: string };
   readonly stopped?: string;
   readonly seconds: number;
 }
@@ -51,7 +52,15 @@ export interface BackupReport {
   readonly bytes: Readonly<Record<'present' | 'linked' | 'copied', number>>;
   readonly damaged: readonly { readonly digest: string; readonly found: string }[];
   readonly verified?: { readonly faults: readonly unknown[] } | null;
-  readonly pruned?: { readonly removed: readonly string[]; readonly bytes: number } | null;
+  readonly pruned?: {
+    readonly removed: readonly string[];
+    readonly bytes: number;
+    /** Backups that another copy of this registry made. */
+    readonly others?: number;
+    readonly heldBy?: string;
+  } | null;
+  /** Why older backups stay. */
+  readonly notPruned?: string;
 }
 
 export interface ImportFinding {

@@ -48,8 +48,9 @@ export function reportText(
 export function exitCodeFor({ kind, report }: Operation): ExitCode {
   if (report === null) return exitCodes.done;
   if (kind === 'gc') {
-    const { stopped, dryRun } = report as unknown as CollectionReport;
-    return stopped === undefined || dryRun ? exitCodes.done : exitCodes.refused;
+    const { stopped, orphans, dryRun } = report as unknown as CollectionReport;
+    const isWhole = stopped === undefined && orphans.stopped === undefined;
+    return isWhole || dryRun ? exitCodes.done : exitCodes.refused;
   }
   const found = {
     scrub: () => !(report as unknown as ScrubReport).sound,
@@ -67,11 +68,7 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
   const lines = foreseen
     ? [['would free', `${sizeText(freed.bytes)} (${gone})`]]
     : [['freed', `${sizeText(freed.bytes)} (${gone}) in ${durationText(seconds)}`]];
-  if (orphans.blobs > 0)
-    lines.push([
-      'freed',
-      `${sizeText(orphans.bytes)} in ${countText(orphans.blobs, 'file')} that a crash left`,
-    ]);
+  if (orphans.blobs > 0) lines.push(...orphanLines(orphans, foreseen));
   for (const { reason, bytes } of held)
     lines.push(['held', `${sizeText(bytes)} ${heldBecause(reason, holdTimes[reason])}`]);
   if (files.waiting > 0)
@@ -81,6 +78,20 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
     ]);
   if (stopped !== undefined) lines.push(['stopped', stoppedBecause(stopped)]);
   return linesText(lines);
+}
+
+function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], foreseen: boolean): string[][] {
+  const what = `${sizeText(bytes)} in ${countText(blobs, 'file')}`;
+  if (stopped === undefined)
+    return [[foreseen ? 'would free' : 'freed', `${what} that a crash left, without a row in the database`]];
+  return [
+    ['unknown', `${what} without a row in the database: too much to come from a crash, so they stay`],
+    [
+      'stopped',
+      'if an older berth.db was put back, these files are what came since: put the newer one back, or restore the newest ' +
+        'backup into another folder (berth backup restore). If nobody needs them: berth gc --force',
+    ],
+  ];
 }
 
 /** What was looked at and found. What the damage touches is told by the list of damage. */
@@ -117,7 +128,7 @@ export function scrubText(report: ScrubReport, seconds: number): string {
     const size = sizeText(unknownFiles.bytes);
     lines.push([
       'unknown',
-      `${countText(unknownFiles.files, 'file')} (${size}) without a row: gc removes them`,
+      `${countText(unknownFiles.files, 'file')} (${size}) without a row: gc removes what a crash left`,
     ]);
   }
   for (const fault of faults) lines.push(['', fault]);
@@ -131,7 +142,7 @@ export function backupText(
   destination: string,
   context: Pick<CommandContext, 'stdout'>,
 ): string {
-  const { name, blobs, bytes, seconds, damaged, verified, pruned } = report;
+  const { name, blobs, bytes, seconds, damaged, verified } = report;
   const count = blobs.present + blobs.linked + blobs.copied;
   const size = bytes.present + bytes.linked + bytes.copied;
   const ways = (['copied', 'linked', 'present'] as const)
@@ -160,9 +171,24 @@ export function backupText(
       faults === 0 ? 'every blob has its hash' : `${countText(faults, 'fault')}: berth backup verify`,
     ]);
   }
-  if (pruned && pruned.removed.length > 0)
-    lines.push(['removed', `${countText(pruned.removed.length, 'old backup')}, ${sizeText(pruned.bytes)}`]);
+  lines.push(...prunedLines(report));
   return linesText(lines);
+}
+
+function prunedLines({ pruned, notPruned }: BackupReport): string[][] {
+  if (notPruned !== undefined) return [['kept', `the old backups: ${notPruned}`]];
+  if (!pruned) return [];
+  const lines: string[][] = [];
+  if (pruned.removed.length > 0)
+    lines.push(['removed', `${countText(pruned.removed.length, 'old backup')}, ${sizeText(pruned.bytes)}`]);
+  if (pruned.heldBy !== undefined)
+    lines.push(['kept', `the old backups: they are read by ${pruned.heldBy}. The next backup removes them`]);
+  if (pruned.others)
+    lines.push([
+      'kept',
+      `${countText(pruned.others, 'backup')} that another copy of this registry made (berth backup list)`,
+    ]);
+  return lines;
 }
 
 /** "repositories 41/41   tags 388   blobs 2,114 (…)   31.2 GiB   0 damaged   00:01:52", and what was left out. */
@@ -204,8 +230,8 @@ export function importFiguresText(figures: ImportFigures, seconds: number): stri
   ].join('   ');
 }
 
-function isDamaged({ damaged, verified }: BackupReport): boolean {
-  return damaged.length > 0 || (verified?.faults.length ?? 0) > 0;
+function isDamaged({ damaged, verified, notPruned }: BackupReport): boolean {
+  return damaged.length > 0 || notPruned !== undefined || (verified?.faults.length ?? 0) > 0;
 }
 
 function heldBecause(reason: string, time: string | undefined): string {

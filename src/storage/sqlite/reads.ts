@@ -43,6 +43,8 @@ export const sql = {
     ORDER BY name LIMIT ?`,
   catalogSize: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
   instance: `SELECT value FROM instance WHERE key = 'id'`,
+  // Where a restore has written none, the instance's.
+  copy: `SELECT value FROM instance WHERE key IN ('copy', 'id') ORDER BY key LIMIT 1`,
   total: 'SELECT items, bytes FROM total WHERE kind = ?',
   liveRepository: `SELECT id FROM repository WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
   tags: 'SELECT name FROM tag WHERE repository_id = ? AND name > ? ORDER BY name LIMIT ?',
@@ -65,6 +67,7 @@ const longestReferrersBytes = 4 * 1024 * 1024;
 
 const plucked = [
   'instance',
+  'copy',
   'catalogSize',
   'liveRepository',
   'tags',
@@ -182,6 +185,7 @@ function makeRepositoryReads(statements: Statements) {
     },
 
     instance: () => String(statements.instance.get()),
+    copy: () => String(statements.copy.get()),
 
     totals(): RepositoryTotals {
       const [blobs, blobBytes] = total('blob');

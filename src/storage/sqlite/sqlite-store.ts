@@ -148,6 +148,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
     instance: () => ask(() => reads.instance()),
+    copy: () => ask(() => reads.copy()),
     snapshot: async (target) => {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
       await writeSnapshot(parts.careReads.path, target);

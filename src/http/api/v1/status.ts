@@ -15,6 +15,7 @@ const warning = strict({
     'open',
     'damage',
     'backup-failed',
+    'backups-kept',
     'collection-stopped',
   ]),
   detail: Type.String({ description: 'What it is about and what to do, for a person.' }),
