@@ -53,6 +53,7 @@ function makeWhoStores(
     organizations: {
       add: (options) => writer.run('addOrganization', options),
       remove: (options) => writer.run('removeOrganization', options),
+      restore: (options) => writer.run('restoreOrganization', options),
       listMembers: (organization, page) => ask(() => reads.listMembers(organization, page)),
       findMember: (organization, user) => ask(() => reads.findMember(organization, user)),
       setMember: (options) => writer.run('setMember', options),
@@ -89,6 +90,7 @@ function makeWhatStores(
       findSubjectByName: (name) => ask(() => policy.findSubjectByName(name)),
       listCommonGrants: () => ask(() => policy.listCommonGrants()),
       findVisibility: (repository) => ask(() => policy.findVisibility(repository)),
+      findMoved: (name) => ask(() => policy.findMoved(name)),
     },
     grants: {
       put: (options) => writer.run('putGrant', options),
