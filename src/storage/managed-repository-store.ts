@@ -82,11 +82,12 @@ export interface RepositoryAlias {
   readonly name: RepositoryName;
   readonly createdAt: number;
   /** Seconds of uptime for which it is served still. */
-  readonly servedForSeconds: number;
+  readonly servedSeconds: number;
 }
 
 /** A deleted repository that can be restored. */
 export interface DeletedRepository {
+  readonly kind: 'repository';
   readonly id: number;
   readonly name: RepositoryName;
   readonly visibility: Visibility;
@@ -97,7 +98,7 @@ export interface DeletedRepository {
   readonly deletedAt: number;
   readonly deletedBy: string;
   /** Seconds of uptime for which it can be restored still. */
-  readonly restorableForSeconds: number;
+  readonly restorableSeconds: number;
   /** Its namespace was removed, and has to come back first; or it is restored under a name in another one. */
   readonly namespaceRemoved: boolean;
 }
@@ -167,9 +168,9 @@ export interface ManagedRepositoryStore {
   }): Promise<boolean>;
   /** At once invisible, restorable for the grace time; its name, and old names, are free. False: no such live repository. */
   remove(options: { readonly name: RepositoryName; readonly origin: Origin }): Promise<boolean>;
-  /** Those that can be restored, oldest first. */
+  /** Those that can be restored, in falling order of id, beginning after `before`. */
   listDeleted(options: {
-    readonly after?: number | undefined;
+    readonly before?: number | undefined;
     readonly limit: number;
   }): Promise<Page<DeletedRepository>>;
   /** undefined: there is none, or its time is over. */

@@ -51,7 +51,7 @@ export const sql = {
   aliases: `SELECT id, name, created_at, until_ticks FROM repository_alias
     WHERE repository_id = ? AND id > ? ORDER BY id LIMIT ?`,
   deleted: `SELECT ${deletedColumns} FROM repository r JOIN namespace n ON n.id = r.namespace_id
-    WHERE r.id > ? AND r.state = 'deleted' AND r.until_ticks > ? ORDER BY r.id LIMIT ?`,
+    WHERE r.id < ? AND r.state = 'deleted' AND r.until_ticks > ? ORDER BY r.id DESC LIMIT ?`,
   deletedById: `SELECT ${deletedColumns} FROM repository r JOIN namespace n ON n.id = r.namespace_id
     WHERE r.id = ? AND r.state = 'deleted' AND r.until_ticks > ?`,
 } as const;
@@ -122,13 +122,21 @@ export function makeRepositoryReads(db: Connection) {
         id,
         name: old,
         createdAt,
-        servedForSeconds: Math.max(0, untilTicks - page.ticks),
+        servedSeconds: Math.max(0, untilTicks - page.ticks),
       }));
       return toPage(items, page.limit);
     },
 
-    listDeleted(page: { after?: number | undefined; limit: number; ticks: number }): Page<DeletedRepository> {
-      const rows = statements.deleted.all(page.after ?? 0, page.ticks, page.limit + 1) as DeletedRow[];
+    listDeleted(page: {
+      before?: number | undefined;
+      limit: number;
+      ticks: number;
+    }): Page<DeletedRepository> {
+      const rows = statements.deleted.all(
+        page.before ?? Number.MAX_SAFE_INTEGER,
+        page.ticks,
+        page.limit + 1,
+      ) as DeletedRow[];
       return toPage(
         rows.map((row) => toDeleted(row, page.ticks)),
         page.limit,
@@ -277,6 +285,7 @@ function toRecord(row: Row): RepositoryRecord {
 function toDeleted(row: DeletedRow, ticks: number): DeletedRepository {
   const [id, name, visibility, manifests, tags, ownBytes, deletedAt, deletedBy, untilTicks, removed] = row;
   return {
+    kind: 'repository',
     id,
     name,
     visibility,
@@ -286,7 +295,7 @@ function toDeleted(row: DeletedRow, ticks: number): DeletedRepository {
     // Deleted by a version that did not write it down.
     deletedAt: deletedAt ?? 0,
     deletedBy: deletedBy ?? '',
-    restorableForSeconds: Math.max(0, untilTicks - ticks),
+    restorableSeconds: Math.max(0, untilTicks - ticks),
     namespaceRemoved: removed === 1,
   };
 }

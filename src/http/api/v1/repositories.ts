@@ -25,7 +25,7 @@ const aliasSchema = strict({
   id: Type.Integer(),
   name: Type.String(),
   createdAt: time,
-  servedForSeconds: nullable(
+  servedSeconds: nullable(
     Type.Integer({ description: 'Of the uptime of the registry: a long stop shortens nothing.' }),
     'null: without end.',
   ),
@@ -162,10 +162,10 @@ function aliases(routes: Routes, context: ApiContext): void {
       const limit = query.limit ?? context.config.limits.pageSize;
       const page = await repositories.listAliases(repository, { after: afterNumber(query), limit });
       if (page === undefined) throw unknown(repository);
-      const show = ({ servedForSeconds: seconds, createdAt, ...alias }: (typeof page.items)[number]) => ({
+      const show = ({ servedSeconds: seconds, createdAt, ...alias }: (typeof page.items)[number]) => ({
         ...alias,
         createdAt: timeText(createdAt),
-        servedForSeconds: seconds > forever ? null : seconds,
+        servedSeconds: seconds > forever ? null : seconds,
       });
       return list(pageOf(page, show, ({ id }) => id));
     },
