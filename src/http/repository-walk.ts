@@ -122,7 +122,8 @@ export async function* walkByName(
   while (sources.length > 0) {
     for (const source of sources) {
       if (source.at < source.rows.length || source.done) continue;
-      if (budget !== undefined && budget.rows <= 0) {
+      // Each is begun whatever it costs: a page that comes no further than the one before would be the last.
+      if (budget !== undefined && budget.rows <= 0 && source.chunk > first) {
         budget.spent = true;
         if (batch.length > 0) yield batch;
         return;
