@@ -42,6 +42,7 @@ export async function openRegistry(
     clock,
     leaseSeconds: config.collector.lease,
     undeleteSeconds: config.repositories.undeleteFor,
+    oldNameSeconds: config.repositories.keepOldNameFor,
     onFatal,
   });
   opened.push(() => metadata.close());

@@ -23,6 +23,7 @@ export interface Config {
     readonly adminPassword: string | undefined;
     readonly organizationsCreatedBy: 'administrators' | 'users';
     readonly personalNamespaces: boolean;
+    readonly createOnPush: boolean;
     readonly defaultVisibility: Visibility;
     readonly reservedNames: readonly string[];
   };
@@ -74,7 +75,11 @@ export interface Config {
       readonly total: number;
     };
   };
-  readonly repositories: { readonly undeleteFor: number; readonly historyKept: number };
+  readonly repositories: {
+    readonly undeleteFor: number;
+    readonly keepOldNameFor: number;
+    readonly historyKept: number;
+  };
   readonly collector: {
     readonly enabled: boolean;
     /** As in a crontab; parseSchedule reads it. */

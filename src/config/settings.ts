@@ -116,6 +116,11 @@ export const settings = {
       true,
       'Every user who is not a guest owns the namespace of the same name.',
     ),
+    createOnPush: setting(
+      flag,
+      true,
+      'A push by somebody with the role write makes the repository; false: it has to be made first.',
+    ),
     defaultVisibility: setting(
       oneOf('private', 'internal', 'public'),
       'private',
@@ -210,7 +215,12 @@ export const settings = {
     undeleteFor: setting(
       duration({ never: true }),
       '14d',
-      'How long deleted manifests are kept before their bytes are freed.',
+      'How long deleted manifests and repositories can be restored before their bytes are freed.',
+    ),
+    keepOldNameFor: setting(
+      duration({ never: true }),
+      '90d',
+      'How long a moved repository is served under its old name, too.',
     ),
     historyKept: setting(
       duration({ never: true }),

@@ -11,9 +11,9 @@ import type {
   SparseMode,
   StoredManifest,
 } from '../storage/metadata-store.ts';
+import { noRepository } from './no-repository.ts';
 import type { PullCounter } from './pull-counter.ts';
 import { withinQuota } from './quota.ts';
-import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
 export interface PushedManifest {
@@ -59,7 +59,7 @@ export class Manifests {
   /**
    * Stores a manifest with its tags, all or nothing, when all that it references is there. `reference` is what the client
    * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN,
-   * NAME_UNKNOWN or DENIED (for a full quota).
+   * NAME_UNKNOWN or DENIED (for a full quota, or where no repository is made).
    */
   async push(options: {
     repository: RepositoryName;
@@ -68,8 +68,10 @@ export class Manifests {
     contentType: string | undefined;
     bytes: Buffer;
     origin: Origin;
+    /** false: the repository has to be there. */
+    create?: boolean;
   }): Promise<PushedManifest> {
-    const { repository, reference, bytes, origin } = options;
+    const { repository, reference, bytes, origin, create } = options;
     const expected = 'digest' in reference ? reference.digest : undefined;
     const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
     if (expected !== undefined && digest !== expected) {
@@ -86,10 +88,10 @@ export class Manifests {
     const tags = [...new Set('tag' in reference ? [reference.tag, ...options.tags] : options.tags)];
     await this.#writes.admitContent();
     const put = await withinQuota(() =>
-      this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin }),
+      this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin, create }),
     );
     if (put.outcome === 'missing') throw referencesMissing(put.missing);
-    if (put.outcome === 'namespace-removed') throw namespaceRemoved(repository);
+    if (put.outcome !== 'stored') throw noRepository(repository, put);
     return { digest, subject: manifest.subject };
   }
 

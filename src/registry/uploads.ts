@@ -19,9 +19,9 @@ import {
 import { QuotaExceededError, type QuotaStore } from '../storage/care-store.ts';
 import { DiskFullError } from '../storage/faults.ts';
 import type { Origin, UploadIndex, UploadLimits } from '../storage/metadata-store.ts';
+import { noRepository } from './no-repository.ts';
 import type { Placements } from './placements.ts';
 import { quotaDenied, withinQuota } from './quota.ts';
-import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
 /** A session in use is noted in its row at most so often. */
@@ -31,6 +31,8 @@ const touchEverySeconds = 600;
 export interface UploadOwner {
   readonly repository: RepositoryName;
   readonly principal: string;
+  /** false: the repository has to be there. */
+  readonly create?: boolean;
 }
 
 /** A piece of a blob as a request brings it. */
@@ -92,7 +94,7 @@ export class Uploads {
       try {
         const begun = await withinQuota(() => this.#index.begin({ ...owner, upload, limits: this.#limits }));
         if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
-        if (begun.outcome === 'namespace-removed') throw namespaceRemoved(owner.repository);
+        if (begun.outcome !== 'begun') throw noRepository(owner.repository, begun);
         this.#noteTouch(upload.id, performance.now());
         for (const ended of begun.ended) await this.#forget(ended);
         return upload;
@@ -159,6 +161,7 @@ export class Uploads {
     algorithm: DigestAlgorithm,
     chunk: Chunk,
     origin: Origin,
+    create?: boolean,
   ): Promise<void> {
     await this.#writes.admitContent();
     await this.#checkQuota(repository, 0, { ...chunk, digest });
@@ -174,9 +177,9 @@ export class Uploads {
       }
       const committed = await this.#commit(upload, digest, abort);
       const linked = await this.#place(committed.location, undefined, () =>
-        this.#index.link({ repository, digest, ...committed, origin }),
+        this.#index.link({ repository, digest, ...committed, origin, create }),
       );
-      if (!linked) throw namespaceRemoved(repository);
+      if (linked.outcome !== 'linked') throw noRepository(repository, linked);
     };
     await this.#placements.during(id, () => this.#placements.during(digest, take));
   }
@@ -203,7 +206,7 @@ export class Uploads {
       if (adopted === undefined) return undefined;
       const link = { repository, digest, ...adopted, origin };
       const linked = await this.#place(adopted.location, undefined, () => this.#index.link(link));
-      if (!linked) throw namespaceRemoved(repository);
+      if (linked.outcome !== 'linked') throw noRepository(repository, linked);
       return { size: adopted.size };
     });
   }

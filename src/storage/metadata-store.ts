@@ -8,16 +8,29 @@ import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
+import type { ManagedRepositoryStore, RepositoryChanges } from './managed-repository-store.ts';
 import type { SignatureStore } from './signature-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
 export * from './event-store.ts';
+export * from './managed-repository-store.ts';
 export * from './signature-store.ts';
 export * from './terms.ts';
 
-/** A removed namespace takes no new repository, not even of an administrator: as if its name could not be. */
-export interface NamespaceRemoved {
-  readonly outcome: 'namespace-removed';
+/** Why a push makes no repository where there is none. */
+export interface NoRepository {
+  readonly outcome: /** A removed namespace takes no new repository, not even of an administrator. */
+    | 'namespace-removed'
+    /** The name is kept for a repository that was moved away. */
+    | 'name-kept'
+    /** The caller did not want one to be made. */
+    | 'not-created';
+}
+
+/** What may make a repository where there is none. */
+export interface Creating {
+  /** false: the repository has to be there already. */
+  readonly create?: boolean | undefined;
 }
 
 export interface MetadataStore {
@@ -65,7 +78,7 @@ export interface Repository {
   readonly manifests: number;
 }
 
-export interface RepositoryStore {
+export interface RepositoryStore extends ManagedRepositoryStore {
   /** undefined when there is none, or it was deleted. */
   find(name: RepositoryName): Promise<Repository | undefined>;
   /** Live repositories with at least one manifest, in bytewise order of name, beginning after `after`. */
@@ -79,7 +92,7 @@ export interface RepositoryStore {
   /** Changes a live repository; a change of visibility moves the policy. False: unknown. */
   update(options: {
     readonly name: RepositoryName;
-    readonly changes: { readonly visibility?: Visibility; readonly description?: string };
+    readonly changes: RepositoryChanges;
     readonly origin: Origin;
   }): Promise<boolean>;
   /** Totals for metrics. Counting may take milliseconds: not for a hot path. */
@@ -133,7 +146,7 @@ export const sparseModes = ['none', 'index', 'all'] as const;
 /** Which references may be absent when a manifest arrives: none, children of an index, or any. */
 export type SparseMode = (typeof sparseModes)[number];
 
-export interface PutManifest {
+export interface PutManifest extends Creating {
   readonly repository: RepositoryName;
   readonly manifest: ManifestToStore;
   /** Tags to point at it, all or none. */
@@ -146,7 +159,7 @@ export type PutManifestOutcome =
   | { readonly outcome: 'stored'; readonly created: boolean }
   /** Nothing was written: these references are not in the repository. */
   | { readonly outcome: 'missing'; readonly missing: readonly Digest[] }
-  | NamespaceRemoved;
+  | NoRepository;
 
 export interface Referrer {
   readonly cursor: number;
@@ -230,14 +243,16 @@ export interface BlobIndex {
   extendLease(repository: RepositoryName, digest: Digest): Promise<boolean>;
   /**
    * Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, it is damaged, or
-   * the namespace of `to` was removed.
+   * `to` is not there and cannot be made.
    */
-  mount(options: {
-    readonly from: RepositoryName;
-    readonly to: RepositoryName;
-    readonly digest: Digest;
-    readonly origin: Origin;
-  }): Promise<boolean>;
+  mount(
+    options: {
+      readonly from: RepositoryName;
+      readonly to: RepositoryName;
+      readonly digest: Digest;
+      readonly origin: Origin;
+    } & Creating,
+  ): Promise<boolean>;
   /** Up to `limit` repositories that link an undamaged blob, for a mount without `from`. */
   listLinking(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
   /** Ends the link; the bytes are the collector's business. */
@@ -264,7 +279,7 @@ export type BeginUploadOutcome =
   /** `ended` made room: abort their bytes. */
   | { readonly outcome: 'begun'; readonly ended: readonly Upload[] }
   | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' }
-  | NamespaceRemoved;
+  | NoRepository;
 
 export interface FinishUpload {
   readonly repository: RepositoryName;
@@ -277,12 +292,14 @@ export interface FinishUpload {
 
 export interface UploadIndex {
   /** Opens a session, creating the repository in state `uploading` where there is none. */
-  begin(options: {
-    readonly repository: RepositoryName;
-    readonly principal: string;
-    readonly upload: Upload;
-    readonly limits: UploadLimits;
-  }): Promise<BeginUploadOutcome>;
+  begin(
+    options: {
+      readonly repository: RepositoryName;
+      readonly principal: string;
+      readonly upload: Upload;
+      readonly limits: UploadLimits;
+    } & Creating,
+  ): Promise<BeginUploadOutcome>;
   /** An open session; another repository or another principal finds it missing. */
   find(repository: RepositoryName, principal: string, id: string): Promise<Upload | undefined>;
   /** Notes, to within half a minute, that the session is in use, so that it does not idle out. No fault if it is closed. */
@@ -295,9 +312,11 @@ export interface UploadIndex {
   finish(input: FinishUpload): Promise<boolean>;
   /**
    * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like
-   * finish. False when the namespace was removed: then nothing is linked and the new location is queued for unlinking.
+   * finish. Where there is no repository and none is made nothing is linked, and the new location is queued for unlinking.
    */
-  link(input: Omit<FinishUpload, 'upload'>): Promise<boolean>;
+  link(
+    input: Omit<FinishUpload, 'upload'> & Creating,
+  ): Promise<{ readonly outcome: 'linked' } | NoRepository>;
   /** Closes a session; its bytes may be aborted afterwards. False when it was not open. */
   close(id: string): Promise<boolean>;
   /** Closes up to `limit` sessions idle or alive too long, and returns them for abort; drops empty `uploading` repositories. */

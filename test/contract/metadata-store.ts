@@ -7,7 +7,9 @@ import { describeQuotaStore } from './care-store-quotas.ts';
 import { describeScrubStore } from './care-store-scrub.ts';
 import { describeBlobIndex } from './metadata-store-blobs.ts';
 import { describeEventStore } from './metadata-store-events.ts';
+import { describeManagedRepositories } from './metadata-store-managed-repositories.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
+import { describeMoves } from './metadata-store-moves.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
 import { describeSignatureStore } from './metadata-store-signatures.ts';
@@ -24,6 +26,8 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeManifestStore(name, open);
   describeReferences(name, open);
   describeRepositoryStore(name, open);
+  describeManagedRepositories(name, open);
+  describeMoves(name, open);
   describeBlobIndex(name, open);
   describeUploadIndex(name, open);
   describeSignatureStore(name, open);

@@ -172,7 +172,7 @@ export const faults = {
         },
         async link(input) {
           void store.uploads.link(input);
-          return true;
+          return { outcome: 'linked' };
         },
       },
     }),

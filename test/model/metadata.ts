@@ -43,7 +43,7 @@ export interface Engine {
 
 export function newEngine(): Engine {
   const db = newDatabase();
-  const intentions = makeIntentions(db, keepTimes);
+  const intentions = makeIntentions(db, { ...keepTimes, oldNameSeconds: 0 });
   return { db, intentions, reads: makeReads(db), careReads: makeCareReads(db) };
 }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { createSecret } from '../../src/auth/secrets.ts';
+import { escapeRepositoryPath } from '../../src/http/repository-path.ts';
 import type { AccountStore, CredentialKind, RegistryRole, Role } from '../../src/storage/account-store.ts';
 import type { Clock } from '../../src/storage/clock.ts';
 import type { Cleanup } from './cleanup.ts';
@@ -66,7 +67,9 @@ export class ApiClient {
       text,
       body: isJson && text !== '' ? JSON.parse(text) : undefined,
     };
-    await this.#documents.check(this.#registry.url, method, path, found);
+    // The document names a repository as one part of the path.
+    const documented = escapeRepositoryPath(`/api/v1${path}`).slice('/api/v1'.length);
+    await this.#documents.check(this.#registry.url, method, documented, found);
     return found;
   }
 

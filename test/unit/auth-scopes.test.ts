@@ -22,7 +22,9 @@ function rightsOf(facts?: SubjectFacts): Rights {
 
 async function granted(rights: Rights, ...asked: string[]): Promise<string> {
   const findVisibility = async (name: string) => visibilities[name];
-  return formatScopes(await grantScopes({ asked, rights, findVisibility, now: 0 }));
+  return formatScopes(
+    await grantScopes({ asked, rights, findVisibility, findMoved: async () => undefined, now: 0 }),
+  );
 }
 
 const sam = rightsOf(

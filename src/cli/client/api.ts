@@ -6,7 +6,8 @@ import { type Door, type DoorOptions, openDoor } from './door.ts';
 import { type Answer, exchange, open } from './http.ts';
 import { problemError } from './problem.ts';
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A list is a member that is repeated. */
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface Page<T> {
   readonly items: readonly T[];
@@ -145,7 +146,7 @@ function parseBody({ body }: Answer, { target }: Door): unknown {
 function fullPath(where: string, query: Query): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined);
   const text = new URLSearchParams(
-    given.map(([name, value]) => [name, String(value)] as [string, string]),
+    given.flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)] as [string, string])),
   ).toString();
   return `/api/v1/${where}${text === '' ? '' : `?${text}`}`;
 }

@@ -15,6 +15,7 @@ import { addReadOnly } from './read-only.ts';
 import { addRepo } from './repo.ts';
 import { addRobot } from './robot.ts';
 import { addScrub } from './scrub.ts';
+import { addSearch } from './search.ts';
 import { addServe } from './serve.ts';
 import { addSession } from './session.ts';
 import { addSetup } from './setup.ts';
@@ -29,7 +30,8 @@ import { addWhoami } from './whoami.ts';
 /** In the order of --help. */
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
-  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess, addRepo],
+  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
+  ...[addSearch, addRepo],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;

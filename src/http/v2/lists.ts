@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { OciError } from '../../oci/errors.ts';
 import type { Page, Repository } from '../../storage/metadata-store.ts';
 import { declare, type HttpContext } from '../context.ts';
-import { principalOf, repositoryOf } from '../guard.ts';
+import { askedNameOf, principalOf, repositoryOf } from '../guard.ts';
 import { linkNext, type WantedPage, wantedPage } from '../pages.ts';
 
 /** A filtered list is read in pages of so many at least. */
@@ -17,9 +17,9 @@ export function listRoutes(app: FastifyInstance, context: HttpContext): void {
     GET: [
       'pull',
       async (request, reply) => {
-        const name = repositoryOf(request);
+        const name = askedNameOf(request);
         const wanted = wantedPage(request, listWithoutN);
-        const page = await metadata.tags.list(name, queryOf(wanted));
+        const page = await metadata.tags.list(repositoryOf(request), queryOf(wanted));
         if (page === undefined)
           throw new OciError('NAME_UNKNOWN', `repository ${name} does not exist`, { name });
         const tags = wanted.limit === 0 ? [] : page.items;

@@ -58,6 +58,7 @@ export function manifestRoutes(app: FastifyInstance, context: HttpContext): void
           contentType,
           bytes,
           origin: originOf(request),
+          create: context.config.access.createOnPush,
         });
         if (pushed.subject !== undefined) reply.header('oci-subject', pushed.subject);
         if (tags.length > 0) reply.header('oci-tag', tags);

@@ -4,7 +4,9 @@ import type { RepositoryName } from '../../oci/name.ts';
 import type { Location, Upload } from '../blob-store.ts';
 import type {
   BeginUploadOutcome,
+  Creating,
   FinishUpload,
+  NoRepository,
   Origin,
   UnlinkBlobOutcome,
   UploadLimits,
@@ -96,13 +98,13 @@ export class BlobWrites {
 
   mountBlob(
     now: Now,
-    input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin },
+    input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin } & Creating,
   ): boolean {
     const source = this.#shared.findRepository(input.from);
     const linked = source && this.#shared.findLinked(source.id, input.digest);
     if (linked === undefined || linked.damaged) return false;
-    const target = this.#shared.ensureRepository(now, input.to);
-    if (target === undefined) return false;
+    const target = this.#shared.ensureRepository(now, input.to, input.create);
+    if ('outcome' in target) return false;
     const blob = { id: linked.blobId, size: linked.size, digest: input.digest };
     if (this.#shared.linkBlob(now, target, blob)) {
       this.#shared.events.addContent(now, 'mount', input.origin, {
@@ -142,11 +144,16 @@ export class BlobWrites {
 
   beginUpload(
     now: Now,
-    input: { repository: RepositoryName; principal: string; upload: Upload; limits: UploadLimits },
+    input: {
+      repository: RepositoryName;
+      principal: string;
+      upload: Upload;
+      limits: UploadLimits;
+    } & Creating,
   ): BeginUploadOutcome {
     const { limits, principal, upload } = input;
-    const repository = this.#shared.ensureRepository(now, input.repository);
-    if (repository === undefined) return { outcome: 'namespace-removed' };
+    const repository = this.#shared.ensureRepository(now, input.repository, input.create);
+    if ('outcome' in repository) return repository;
     const idleSince = now.ticks - limits.idleSeconds;
     const ended = [
       ...this.#makeRoom({
@@ -189,11 +196,17 @@ export class BlobWrites {
     return true;
   }
 
-  linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): boolean {
-    const repository = this.#shared.ensureRepository(now, input.repository);
-    if (repository === undefined) this.#shared.queueUnlink(now, input.location);
-    else this.#linkContent(now, repository, input);
-    return repository !== undefined;
+  linkBlob(
+    now: Now,
+    input: Omit<FinishUpload, 'upload'> & Creating,
+  ): { readonly outcome: 'linked' } | NoRepository {
+    const repository = this.#shared.ensureRepository(now, input.repository, input.create);
+    if ('outcome' in repository) {
+      this.#shared.queueUnlink(now, input.location);
+      return repository;
+    }
+    this.#linkContent(now, repository, input);
+    return { outcome: 'linked' };
   }
 
   closeUpload(_now: Now, id: string): boolean {

@@ -39,9 +39,11 @@ export const sql = {
     AND NOT EXISTS (SELECT 1 FROM manifest_blob e
       WHERE e.repository_id = repository_blob.repository_id AND e.blob_id = repository_blob.blob_id)`,
   dropManifest: 'DELETE FROM manifest WHERE id = ?',
+  notePush: 'UPDATE repository SET pushes = pushes + 1, last_pushed_at = ? WHERE id = ?',
+  repositoryByOldName: 'SELECT repository_id FROM repository_alias WHERE name = ?',
+  addRepositoryPulls: `UPDATE repository SET pulls = pulls + ?, last_pulled_at = max(last_pulled_at, ?) WHERE id = ?`,
   addPulls: `INSERT INTO pull_count (manifest_id, pulls, last_at) SELECT m.id, ?, ?
-    FROM repository r JOIN manifest m ON m.repository_id = r.id AND m.digest = ?
-    WHERE r.name = ? AND r.state <> 'deleted'
+    FROM manifest m WHERE m.repository_id = ? AND m.digest = ?
     ON CONFLICT DO UPDATE SET pulls = pulls + excluded.pulls, last_at = max(last_at, excluded.last_at)`,
 } as const;
 
@@ -64,25 +66,31 @@ export class ManifestWrites {
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     for (const key of ['manifestByDigest', 'childrenOf'] as const) this.#statements[key].raw();
-    for (const key of ['parentOf', 'blobsOf'] as const) this.#statements[key].pluck();
+    for (const key of ['parentOf', 'blobsOf', 'repositoryByOldName'] as const) this.#statements[key].pluck();
   }
 
   putManifest(now: Now, input: PutManifest): PutManifestOutcome {
     const { manifest } = input;
     const found = this.#shared.findRepository(input.repository);
     const stored = found && this.#findManifest(found.id, manifest.digest);
-    let repository = found;
+    let repository: RepositoryRow | undefined = found;
     let id = stored?.id;
+    if (input.create === false && found?.live !== true) {
+      const missing = this.#shared.ensureRepository(now, input.repository, false);
+      if ('outcome' in missing) return missing;
+    }
     if (repository === undefined || id === undefined) {
       const { edges, refused } = this.#resolveEdges(found, manifest, input.sparse);
       if (refused.length > 0) return { outcome: 'missing', missing: [...new Set(refused)] };
-      repository = this.#shared.ensureRepository(now, input.repository);
-      if (repository === undefined) return { outcome: 'namespace-removed' };
+      const ensured = this.#shared.ensureRepository(now, input.repository, input.create);
+      if ('outcome' in ensured) return ensured;
+      repository = ensured;
       id = this.#insertManifest(now, repository, input, edges);
     } else if (stored?.mediaType !== manifest.mediaType) {
       // The same bytes may be pushed under another Content-Type; the newest one is what is served.
       this.#statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
     }
+    this.#statements.notePush.run(now.at, repository.id);
     const [onlyTag, ...furtherTags] = input.tags;
     this.#shared.events.addContent(now, 'push', input.origin, {
       repository: input.repository,
@@ -135,9 +143,19 @@ export class ManifestWrites {
   }
 
   recordPulls(_now: Now, pulls: readonly Pulls[]): void {
-    for (const pull of pulls) {
-      this.#statements.addPulls.run(pull.pulls, Math.floor(pull.lastAt), pull.digest, pull.repository);
+    for (const { repository, digest, pulls: count, lastAt } of pulls) {
+      const id = this.#findPulled(repository);
+      if (id === undefined) continue;
+      const at = Math.floor(lastAt);
+      this.#statements.addPulls.run(count, at, id, digest);
+      this.#statements.addRepositoryPulls.run(count, at, id);
     }
+  }
+
+  /** By its name, or by the one that it had when the pull was counted. */
+  #findPulled(name: RepositoryName): number | undefined {
+    const found = this.#shared.findRepository(name);
+    return found?.id ?? (this.#statements.repositoryByOldName.get(name) as number | undefined);
   }
 
   #findManifest(repositoryId: number, digest: Digest) {

@@ -1,7 +1,7 @@
 // The intentions that change namespaces, and the two steps that users and organizations share: a name becomes somebody's, and
 // a namespace goes with all that is in it. Each intention runs in one transaction of the writer.
 import type { Namespace, NamespaceStore } from '../account-store.ts';
-import type { Visibility } from '../metadata-store.ts';
+import type { Origin, Visibility } from '../metadata-store.ts';
 import type { AccessSteps, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
@@ -14,11 +14,23 @@ export const sql = {
   updateNamespace: 'UPDATE namespace SET default_visibility = ?, description = ? WHERE id = ?',
   setDefaultVisibility: `INSERT INTO instance (key, value) VALUES ('default_visibility', ?)
     ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value`,
-  retireNamespace: 'UPDATE namespace SET removed_at = ? WHERE id = ?',
+  retireNamespace: 'UPDATE namespace SET removed_at = ?, restorable_until_ticks = ? WHERE id = ?',
   dropUploadsInside: `DELETE FROM upload WHERE repository_id IN
     (SELECT id FROM repository WHERE namespace_id = ? AND state <> 'deleted')`,
-  deleteRepositories: `UPDATE repository SET state = 'deleted', until_ticks = ?
-    WHERE namespace_id = ? AND state <> 'deleted'`,
+  // Where only blobs and uploads are, nothing is to come back.
+  deleteRepositories: `UPDATE repository SET until_ticks = iif(state = 'live', ?, 0), deleted_at = ?, deleted_by = ?,
+    deleted_with_namespace = (state = 'live'), state = 'deleted' WHERE namespace_id = ? AND state <> 'deleted'`,
+  restorable: `SELECT id, name FROM namespace WHERE name = ? AND removed_at IS NOT NULL
+    AND kind = 'organization' AND restorable_until_ticks > ?`,
+  removedRepositories: `SELECT count(*) FROM repository WHERE namespace_id = ? AND state = 'deleted'
+    AND deleted_with_namespace = 1 AND until_ticks > ?`,
+  restoreRepositories: `UPDATE repository SET state = 'live', until_ticks = NULL, deleted_at = NULL, deleted_by = NULL,
+    deleted_with_namespace = 0
+    WHERE namespace_id = ? AND state = 'deleted' AND deleted_with_namespace = 1 AND until_ticks > ?`,
+  dropTakenAliases: `DELETE FROM repository_alias WHERE id IN (SELECT a.id FROM repository r
+      JOIN repository_alias a ON a.repository_id = r.id
+      JOIN repository o ON o.name = a.name AND o.state <> 'deleted' WHERE r.namespace_id = ?)`,
+  restoreNamespace: 'UPDATE namespace SET removed_at = NULL, restorable_until_ticks = NULL WHERE id = ?',
   dropUploadsOfRobots: `DELETE FROM upload WHERE principal IN
     (SELECT name FROM subject WHERE namespace_id = ? AND kind = 'robot')`,
   dropSubjects: 'DELETE FROM subject WHERE namespace_id = ? AND kind = ?',
@@ -44,6 +56,7 @@ export class NamespaceWrites {
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     this.#statements.liveRepositories.pluck();
+    this.#statements.removedRepositories.pluck();
   }
 
   updateNamespace(now: Now, input: Input<NamespaceStore['update']>): boolean {
@@ -105,16 +118,32 @@ export class NamespaceWrites {
    * Takes a namespace out of sight: its repositories are deleted (restorable for the grace time), uploads into them end, its
    * robots, teams and grants go. Answers what went; of repositories, the live ones.
    */
-  retire(now: Now, namespaceId: number): Retired {
+  retire(now: Now, namespaceId: number, origin: Origin): Retired {
     const repositories = this.countRepositories(namespaceId);
     this.#statements.dropUploadsInside.run(namespaceId);
-    this.#statements.deleteRepositories.run(now.ticks + this.#keep.undeleteSeconds, namespaceId);
+    const until = now.ticks + this.#keep.undeleteSeconds;
+    this.#statements.deleteRepositories.run(until, now.at, origin.actor, namespaceId);
     this.#statements.dropUploadsOfRobots.run(namespaceId);
     const grants = this.#statements.dropGrants.run(namespaceId).changes;
     const robots = this.#statements.dropSubjects.run(namespaceId, 'robot').changes;
     const teams = this.#statements.dropSubjects.run(namespaceId, 'team').changes;
-    this.#statements.retireNamespace.run(now.at, namespaceId);
+    this.#statements.retireNamespace.run(now.at, until, namespaceId);
     return { repositories, grants, robots, teams };
+  }
+
+  /** A removed organization whose grace time is not over. */
+  findRestorable(now: Now, name: string): { readonly id: number; readonly repositories: number } | undefined {
+    const found = this.#statements.restorable.get(name, now.ticks) as { readonly id: number } | undefined;
+    if (found === undefined) return undefined;
+    const repositories = this.#statements.removedRepositories.get(found.id, now.ticks) as number;
+    return { id: found.id, repositories };
+  }
+
+  /** Undoes `retire` for the namespace itself and the repositories that went with it. */
+  restore(now: Now, namespaceId: number): void {
+    this.#statements.restoreRepositories.run(namespaceId, now.ticks);
+    this.#statements.dropTakenAliases.run(namespaceId);
+    this.#statements.restoreNamespace.run(namespaceId);
   }
 
   #find(name: string) {

@@ -3,14 +3,16 @@
 import type { Digest } from '../../oci/digest.ts';
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
-import type { Visibility } from '../metadata-store.ts';
+import type { NoRepository, Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { QuotaWrites } from './quota-writes.ts';
 
 export const sql = {
-  repositoryByName: `SELECT id, namespace_id FROM repository WHERE name = ? AND state <> 'deleted'`,
+  repositoryByName: `SELECT id, namespace_id, state FROM repository WHERE name = ? AND state <> 'deleted'`,
+  keptFor: `SELECT r.name FROM repository_alias a JOIN repository r ON r.id = a.repository_id
+    WHERE a.name = ? AND r.state = 'live'`,
   namespaceByName: 'SELECT id, removed_at, default_visibility FROM namespace WHERE name = ?',
   defaultVisibility: `SELECT value FROM instance WHERE key = 'default_visibility'`,
   addNamespace: `INSERT INTO namespace (name, kind, created_at) VALUES (?, 'unowned', ?)`,
@@ -46,6 +48,11 @@ export interface RepositoryRow {
   readonly namespaceId: number;
 }
 
+/** A repository that is there: `live`, or with blobs and uploads alone. */
+export interface FoundRepository extends RepositoryRow {
+  readonly live: boolean;
+}
+
 export interface LinkedRow {
   readonly blobId: number;
   readonly size: number;
@@ -66,36 +73,59 @@ export class SharedWrites {
     this.#statements = prepareAll(db, sql);
     for (const key of ['repositoryByName', 'namespaceByName', 'blobByDigest', 'linkedBlob'] as const)
       this.#statements[key].raw();
-    for (const key of ['defaultVisibility', 'countInNamespace', 'missingBlobs', 'missingChildren'] as const) {
+    for (const key of [
+      'keptFor',
+      'defaultVisibility',
+      'countInNamespace',
+      'missingBlobs',
+      'missingChildren',
+    ] as const) {
       this.#statements[key].pluck();
     }
   }
 
-  findRepository(name: RepositoryName): RepositoryRow | undefined {
-    const row = this.#statements.repositoryByName.get(name) as [number, number] | undefined;
-    return row && { id: row[0], namespaceId: row[1] };
+  findRepository(name: RepositoryName): FoundRepository | undefined {
+    const row = this.#statements.repositoryByName.get(name) as [number, number, string] | undefined;
+    return row && { id: row[0], namespaceId: row[1], live: row[2] === 'live' };
   }
 
   /**
-   * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none; undefined where
-   * its namespace was removed. Throws QuotaExceededError where one more does not fit.
+   * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none; or why there is
+   * none. With `create` false it has to be a live one. Throws QuotaExceededError where one more does not fit.
    */
-  ensureRepository(now: Now, name: RepositoryName): RepositoryRow | undefined {
+  ensureRepository(now: Now, name: RepositoryName, create = true): RepositoryRow | NoRepository {
     const found = this.findRepository(name);
-    if (found !== undefined) return found;
+    if (found !== undefined && (found.live || create)) return found;
+    if (this.findKeeper(name) !== undefined) return { outcome: 'name-kept' };
+    if (!create) return { outcome: 'not-created' };
+    const namespace = this.ensureNamespace(now, name);
+    if (namespace === undefined) return { outcome: 'namespace-removed' };
+    this.quotas.admitRepository(now, namespace.id, name);
+    const visibility = namespace.defaultVisibility ?? this.#statements.defaultVisibility.get() ?? 'private';
+    const added = this.#statements.addRepository.run(namespace.id, name, visibility, now.at);
+    return { id: Number(added.lastInsertRowid), namespaceId: namespace.id };
+  }
+
+  /** The repository that is served under a name which was its own once. */
+  findKeeper(name: RepositoryName): RepositoryName | undefined {
+    return this.#statements.keptFor.get(name) as RepositoryName | undefined;
+  }
+
+  /** The namespace of a repository's name, made without an owner where there is none; undefined where it was removed. */
+  ensureNamespace(
+    now: Now,
+    name: RepositoryName,
+  ): { readonly id: number; readonly defaultVisibility: Visibility | null } | undefined {
     const namespace = namespaceOf(name);
-    const [namespaceId, removedAt, itsDefault] = (this.#statements.namespaceByName.get(namespace) as
+    const row = this.#statements.namespaceByName.get(namespace) as
       | [number, number | null, Visibility | null]
-      | undefined) ?? [
-      Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid),
-      null,
-      null,
-    ];
-    if (removedAt !== null) return undefined;
-    this.quotas.admitRepository(now, namespaceId, name);
-    const visibility = itsDefault ?? this.#statements.defaultVisibility.get() ?? 'private';
-    const added = this.#statements.addRepository.run(namespaceId, name, visibility, now.at);
-    return { id: Number(added.lastInsertRowid), namespaceId };
+      | undefined;
+    if (row === undefined) {
+      const id = Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid);
+      return { id, defaultVisibility: null };
+    }
+    const [id, removedAt, defaultVisibility] = row;
+    return removedAt === null ? { id, defaultVisibility } : undefined;
   }
 
   /** A blob that the repository links, damaged or not. */

@@ -20,6 +20,7 @@ import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { type BlobLink, makeReads, type Reads, toLinkedBlob } from './reads.ts';
 import { RememberedReads } from './remembered-reads.ts';
+import { makeManagedRepositoryStore } from './repository-store.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
@@ -32,6 +33,8 @@ export interface SqliteStoreOptions {
   readonly leaseSeconds: number;
   /** How long a deleted manifest can be restored, in seconds of uptime. */
   readonly undeleteSeconds: number;
+  /** How long the old name of a moved repository is served, in seconds of uptime; 90 days unless told. */
+  readonly oldNameSeconds?: number;
   /** How long bytes stay after nothing names them any more, for readers that were about to open them. */
   readonly unlinkDelaySeconds?: number;
   /** Called once when nothing can be written any more: the process should say so and exit. Reads still work. */
@@ -42,6 +45,9 @@ export interface SqliteStoreOptions {
 
 /** A session that was noted to be in use so recently needs no new note. */
 const touchGrainSeconds = 30;
+
+/** As a number of seconds that a row can hold. */
+const forever = 1e12;
 
 /**
  * Makes or checks and migrates the folder's database, and opens the store. Throws DamagedDatabaseError, SchemaMismatchError,
@@ -66,8 +72,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     });
     const keep = {
       leaseSeconds: options.leaseSeconds,
-      undeleteSeconds: options.undeleteSeconds,
+      undeleteSeconds: Math.min(options.undeleteSeconds, forever),
       unlinkDelaySeconds: options.unlinkDelaySeconds ?? 60,
+      oldNameSeconds: Math.min(options.oldNameSeconds ?? 90 * 86_400, forever),
     };
     uptime.ticks = await writer.open(path, keep);
     uptime.since = clock.monotonicSeconds();
@@ -118,8 +125,8 @@ export function makeStore(parts: StoreParts): MetadataStore {
       find: (name) => ask(() => reads.findRepository(name)),
       list: (page) => ask(() => reads.listRepositories(page)),
       search: (page) => ask(() => reads.searchRepositories(page)),
-      update: (options) => writer.run('updateRepository', options),
       totals: () => ask(() => reads.totals()),
+      ...makeManagedRepositoryStore(parts, ask),
     },
     manifests: makeManifestStore(parts, ask),
     tags: {

@@ -21,6 +21,7 @@ import { Problem, replyWithProblem } from './problem.ts';
 import { quotaRoutes } from './quotas.ts';
 import { registryRoutes } from './registry.ts';
 import { repositoryRoutes } from './repositories.ts';
+import { repositoryListRoutes } from './repository-lists.ts';
 import { robotRoutes } from './robots.ts';
 import { basePath, Routes } from './route.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -64,6 +65,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext, paths: 
       organizationRoutes(routes, context);
       memberRoutes(routes, context);
       teamRoutes(routes, context);
+      repositoryListRoutes(routes, context);
       repositoryRoutes(routes, context);
       robotRoutes(routes, context);
       grantRoutes(routes, context);

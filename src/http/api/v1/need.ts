@@ -13,6 +13,8 @@ import type { Role } from '../../../storage/account-store.ts';
 
 export const needs = [
   'anyone',
+  /** Everybody, with credentials or without: the answer holds what the caller may see. */
+  'filtered',
   'signed-in',
   'self',
   'member',
@@ -76,6 +78,7 @@ function meets(need: Need, { target, reads, principal, rights, usersFound, now }
   const { namespace, repository } = target;
   switch (need) {
     case 'anyone':
+    case 'filtered':
       return true;
     case 'signed-in':
       return principal.kind !== 'anonymous';
@@ -110,6 +113,7 @@ function liesIn(pattern: string, namespace: string): boolean {
 
 const namesOfNeeds: Record<Need, string> = {
   anyone: 'nothing',
+  filtered: 'nothing',
   'signed-in': 'signing in',
   self: 'the user whom it is about',
   member: 'a member of the organization',

@@ -63,6 +63,11 @@ function readCursor(cursor: string, kind: 'string' | 'number'): string | number 
   } catch {
     // Not JSON: the same as any other text that no list gave out.
   }
+  throw wrongCursor();
+}
+
+/** For a cursor that another list gave out, or none. */
+export function wrongCursor(): Problem {
   const detail = 'this is no cursor of this list: use the next of its page before, as it is';
-  throw new Problem('invalid', detail, { errors: [{ pointer: '/query/cursor', detail }] });
+  return new Problem('invalid', detail, { errors: [{ pointer: '/query/cursor', detail }] });
 }

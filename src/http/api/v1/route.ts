@@ -278,6 +278,7 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
 
 function needText(need: readonly Need[]): string {
   if (need.includes('anyone')) return 'Anyone may.';
+  if (need.includes('filtered')) return 'Anyone may, and is shown what the credentials let see.';
   return need.length === 1 ? `Needs: ${need[0]}.` : `Needs one of: ${need.join(', ')}.`;
 }
 
