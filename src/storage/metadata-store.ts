@@ -8,6 +8,7 @@ import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
+import type { ProtectionStore } from './protection-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
 export * from './event-store.ts';
@@ -26,6 +27,7 @@ export interface MetadataStore {
   readonly uploads: UploadIndex;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  readonly protection: ProtectionStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
   /**

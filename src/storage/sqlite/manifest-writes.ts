@@ -110,6 +110,7 @@ export class ManifestWrites {
     if (parent !== undefined) return { outcome: 'listed', parent };
 
     const tags = this.#tags.listOf(id);
+    this.#tags.admitManifestRemoval(name, { digest, tags }, origin);
     const children = this.#statements.childrenOf.all(id) as [number, Digest][];
     this.#moveToTrash(
       now,

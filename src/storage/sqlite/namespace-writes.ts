@@ -1,16 +1,20 @@
 // The intentions that change namespaces, and the two steps that users and organizations share: a name becomes somebody's, and
 // a namespace goes with all that is in it. Each intention runs in one transaction of the writer.
 import type { Namespace, NamespaceStore } from '../account-store.ts';
-import type { Visibility } from '../metadata-store.ts';
+import type { Origin, Visibility } from '../metadata-store.ts';
 import type { AccessSteps, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
+import type { ProtectedPlace, ProtectionChecks } from './protection-checks.ts';
 
 export const sql = {
   namespaceByName: 'SELECT id, kind FROM namespace WHERE name = ?',
   addNamespace: 'INSERT INTO namespace (name, kind, default_visibility, created_at) VALUES (?, ?, ?, ?)',
   adoptNamespace: `UPDATE namespace SET kind = ?, default_visibility = coalesce(?, default_visibility) WHERE id = ?`,
   liveRepositories: `SELECT count(*) FROM repository WHERE namespace_id = ? AND state = 'live'`,
+  nameOf: 'SELECT name FROM namespace WHERE id = ?',
+  repositoriesAfter: `SELECT id, name FROM repository WHERE namespace_id = ? AND state = 'live' AND name > ?
+    ORDER BY name LIMIT ?`,
   updateNamespace: 'UPDATE namespace SET default_visibility = ?, description = ? WHERE id = ?',
   setDefaultVisibility: `INSERT INTO instance (key, value) VALUES ('default_visibility', ?)
     ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value`,
@@ -25,6 +29,8 @@ export const sql = {
   dropGrants: 'DELETE FROM access_grant WHERE namespace_id = ?',
 } as const;
 
+const pageOfRepositories = 500;
+
 /** How much went with a namespace, for the audit. */
 export interface Retired {
   readonly repositories: number;
@@ -38,12 +44,15 @@ export class NamespaceWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #steps: AccessSteps;
   readonly #keep: KeepTimes;
+  readonly #protection: ProtectionChecks;
 
-  constructor(db: Connection, steps: AccessSteps, keep: KeepTimes) {
+  constructor(db: Connection, steps: AccessSteps, keep: KeepTimes, protection: ProtectionChecks) {
     this.#steps = steps;
+    this.#protection = protection;
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     this.#statements.liveRepositories.pluck();
+    this.#statements.nameOf.pluck();
   }
 
   updateNamespace(now: Now, input: Input<NamespaceStore['update']>): boolean {
@@ -103,9 +112,11 @@ export class NamespaceWrites {
 
   /**
    * Takes a namespace out of sight: its repositories are deleted (restorable for the grace time), uploads into them end, its
-   * robots, teams and grants go. Answers what went; of repositories, the live ones.
+   * robots, teams and grants go. Answers what went; of repositories, the live ones. Throws TagProtectedError where a rule keeps
+   * a tag in one of them.
    */
-  retire(now: Now, namespaceId: number): Retired {
+  retire(now: Now, namespaceId: number, origin: Origin): Retired {
+    this.#admitRemoval(namespaceId, origin);
     const repositories = this.countRepositories(namespaceId);
     this.#statements.dropUploadsInside.run(namespaceId);
     this.#statements.deleteRepositories.run(now.ticks + this.#keep.undeleteSeconds, namespaceId);
@@ -115,6 +126,19 @@ export class NamespaceWrites {
     const teams = this.#statements.dropSubjects.run(namespaceId, 'team').changes;
     this.#statements.retireNamespace.run(now.at, namespaceId);
     return { repositories, grants, robots, teams };
+  }
+
+  #admitRemoval(namespaceId: number, origin: Origin): void {
+    const name = this.#statements.nameOf.get(namespaceId) as string;
+    if (!this.#protection.guardsNamespace(name)) return;
+    let after = '';
+    for (;;) {
+      const page = this.#statements.repositoriesAfter.all(namespaceId, after, pageOfRepositories);
+      const repositories = page as ProtectedPlace[];
+      for (const repository of repositories) this.#protection.admitRepositoryRemoval(repository, origin);
+      if (repositories.length < pageOfRepositories) return;
+      after = repositories.at(-1)?.name ?? '';
+    }
   }
 
   #find(name: string) {

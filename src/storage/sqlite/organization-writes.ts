@@ -63,7 +63,7 @@ export class OrganizationWrites {
     const organization = this.#steps.findOrganization(name);
     if (organization === undefined || lasting.has(name)) return { outcome: 'unknown' };
     // Members stay written down: they are who it belongs to when it is restored.
-    const retired = this.#namespaces.retire(now, organization.id);
+    const retired = this.#namespaces.retire(now, organization.id, origin);
     this.#steps.movePolicy();
     const object = `organization:${name}`;
     this.#steps.events.addChange(now, origin, {
