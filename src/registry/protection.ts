@@ -18,7 +18,7 @@ export function protectionDenied(protection: TagProtection, cause?: unknown): Oc
 /** What was refused, by which rule, and what to do. */
 export function protectionText({ act, repository, tag, held, digest }: TagProtection): string {
   const state = `${held.rule} (${ruleText(held)})`;
-  const change = `whoever may change the rule sees it with: berth protect list ${held.namespace}`;
+  const change = `take the rule away first: ${removalOf(held)}`;
   switch (act) {
     case 'move':
       return `tag ${tag} is ${state}. Push another tag.`;
@@ -29,6 +29,11 @@ export function protectionText({ act, repository, tag, held, digest }: TagProtec
     case 'delete repository':
       return `repository ${repository} has tag ${tag}, which is ${state}: it is not deleted; ${change}`;
   }
+}
+
+function removalOf({ repositories, tags, namespace }: HeldRule): string {
+  const where = namespace === registryRules && repositories !== '**' ? ` --namespace ${registryRules}` : '';
+  return `berth protect remove '${repositories}' --tags '${tags}'${where}`;
 }
 
 /** A rule as people name it: `rule v* of acme`. */

@@ -95,6 +95,8 @@ PUT /api/v1/quota [administrator]
 PUT /api/v1/namespaces/:namespace/quota [administrator]
 GET /api/v1/usage [administrator, auditor]
 GET /api/v1/namespaces/:namespace/usage [read]
+GET /api/v1/namespaces/:namespace/protection-rules [read]
+PUT /api/v1/namespaces/:namespace/protection-rules [maintain]
 GET /api/v1/repositories/:repository [read]
 PATCH /api/v1/repositories/:repository [admin]
 GET /api/v1/repositories/:repository/-/usage [read]
@@ -227,6 +229,8 @@ function isMet(need: string, asker: Asker, { namespace = 'nope', user }: Target,
       return owns;
     case 'read':
       return seesNamespace(asker, namespace);
+    case 'maintain':
+      return includes(role, 'maintain') || owns;
     case 'admin':
       return role === 'admin' || owns;
     case 'admin-of-part':
