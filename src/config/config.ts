@@ -75,6 +75,7 @@ export interface Config {
     };
   };
   readonly repositories: { readonly undeleteFor: number; readonly historyKept: number };
+  readonly retention: { readonly enabled: boolean; readonly schedule: string };
   readonly collector: {
     readonly enabled: boolean;
     /** As in a crontab; parseSchedule reads it. */

@@ -362,7 +362,8 @@ class Planner {
   }
 
   #removals(): readonly Removal[] {
-    const removals: Removal[] = [];
+    // First tags alone: a manifest that lost a parent has a lease, and so has one that lost a tag.
+    const removals = this.#tagRemovals();
     const left = new Map([...this.#parents].filter(([id]) => this.#going.has(id)));
     for (const id of this.#going.keys()) {
       const manifest = this.#byId.get(id);
@@ -371,12 +372,18 @@ class Planner {
       const isRoot = !this.#parents.has(id) || this.#waitsFor(manifest).length > 0;
       if (isRoot) removals.push({ kind: 'manifests', manifests: this.#unitOf(manifest, left) });
     }
-    for (const tag of this.#input.tags) {
-      const manifest = this.#byId.get(tag.manifest);
-      if (manifest === undefined || this.#going.has(tag.manifest) || !this.#removesTag(tag)) continue;
-      const { id, leaseTicks, pulls } = manifest;
-      const { name, version } = tag;
-      removals.push({ kind: 'tag', name, version, manifest: id, leaseTicks, pulls });
+    return removals;
+  }
+
+  #tagRemovals(): Removal[] {
+    const removals: Removal[] = [];
+    for (const [id, tags] of this.#tagsOf) {
+      const manifest = this.#byId.get(id);
+      const going = tags.filter((tag) => this.#removesTag(tag));
+      if (manifest === undefined || this.#going.has(id) || going.length === 0) continue;
+      const { leaseTicks, pulls } = manifest;
+      const named = going.map(({ name, version }) => ({ name, version }));
+      removals.push({ kind: 'tags', manifest: id, leaseTicks, pulls, tags: named });
     }
     return removals;
   }

@@ -9,6 +9,7 @@ import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
 import type { ProtectionStore } from './protection-store.ts';
+import type { RetentionStore } from './retention-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
 export * from './event-store.ts';
@@ -28,6 +29,7 @@ export interface MetadataStore {
   readonly events: EventStore;
   readonly accounts: AccountStore;
   readonly protection: ProtectionStore;
+  readonly retention: RetentionStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
   /**

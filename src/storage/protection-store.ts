@@ -71,8 +71,11 @@ export interface ProtectionStore {
   >;
   /** The rules of a namespace in their order; undefined where there is no such namespace. */
   list(namespace: string): Promise<readonly ProtectionRule[] | undefined>;
-  /** What tells for each tag of a repository which rule holds: the strictest. Good until rules change. */
-  rulesOf(repository: RepositoryName): Promise<(tag: Tag) => HeldRule | undefined>;
+  /**
+   * What tells for each tag of a repository which rule holds: the strictest; with `act` of those that keep it from that. Good
+   * until rules change.
+   */
+  rulesOf(repository: RepositoryName, act?: 'move' | 'delete'): Promise<(tag: Tag) => HeldRule | undefined>;
   /** The first tag that keeps a repository from being deleted by somebody. The change itself is judged again. */
   findProtected(repository: RepositoryName, origin: Origin): Promise<TagProtection | undefined>;
   /** What keeps somebody from moving or deleting a tag, or the manifest of it. The change itself is judged again. */

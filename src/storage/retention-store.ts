@@ -52,15 +52,16 @@ export interface ManifestToRemove {
   readonly leaving: readonly number[];
 }
 
-/** What goes together or not at all: an index before what only it lists; or a tag alone, whose manifest stays. */
+/** What goes together or not at all: an index before what only it lists; or tags alone, whose manifest stays. */
 export type Removal =
   | { readonly kind: 'manifests'; readonly manifests: readonly ManifestToRemove[] }
-  | ({
-      readonly kind: 'tag';
+  | {
+      readonly kind: 'tags';
       readonly manifest: number;
       readonly leaseTicks: number;
       readonly pulls: number;
-    } & TagToRemove);
+      readonly tags: readonly TagToRemove[];
+    };
 
 /** `meanwhile`: it was changed, pulled, listed or protected since, and stays. */
 export type RemovalOutcome = 'removed' | 'meanwhile';

@@ -212,7 +212,7 @@ describe('what follows what', () => {
     const plan = planOf(worldOf(made), { keepTags: nothing });
     assert.deepEqual(removedTags(plan), ['a', 'b', 'c']);
     assert.deepEqual(removedNotes(plan, made), ['two']);
-    assert.deepEqual(plan.removals.map(({ kind }) => kind).toSorted(), ['manifests', 'tag']);
+    assert.deepEqual(plan.removals.map(({ kind }) => kind).toSorted(), ['manifests', 'tags']);
   });
 
   it('children go with the last index that lists them, in one piece', () => {
@@ -427,9 +427,11 @@ const policies = fc.record({ deleteReferrers: fc.boolean(), deleteUntagged: fc.b
 function apply(world: World, { removals }: Plan): World {
   let { tags, manifests } = world;
   for (const removal of removals) {
-    if (removal.kind === 'tag') {
-      assert.ok(tags.some(({ name }) => name === removal.name));
-      tags = tags.filter(({ name }) => name !== removal.name);
+    if (removal.kind === 'tags') {
+      for (const { name } of removal.tags) {
+        assert.ok(tags.some((one) => one.name === name));
+        tags = tags.filter((one) => one.name !== name);
+      }
       continue;
     }
     for (const going of removal.manifests) {

@@ -32,7 +32,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
     ...makeCareIntentions(db, shared),
-    ...makeRuleIntentions(db, shared),
+    ...makeRuleIntentions(db, shared, tags, manifests),
     putManifest: manifests.putManifest.bind(manifests),
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),

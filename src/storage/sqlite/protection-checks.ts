@@ -121,9 +121,11 @@ export class ProtectionChecks {
     return rules.some(({ rule }) => forbids.delete.includes(rule));
   }
 
-  /** What tells which rule holds for a tag: `immutable` first, as it is the strictest. */
-  heldBy(repository: RepositoryName): (tag: Tag) => HeldRule | undefined {
-    const rules = this.#rulesFor(repository);
+  /** What tells which rule holds for a tag: `immutable` first, as it is the strictest. With `act`: of those against it. */
+  heldBy(repository: RepositoryName, act?: 'move' | 'delete'): (tag: Tag) => HeldRule | undefined {
+    const rules = this.#rulesFor(repository).filter(
+      ({ rule }) => act === undefined || forbids[act].includes(rule),
+    );
     const strictest = [
       ...rules.filter(({ rule }) => rule === 'immutable'),
       ...rules.filter(({ rule }) => rule !== 'immutable'),

@@ -9,7 +9,7 @@ import { makeEventReads } from './event-reads.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
-import { makeProtectionStore } from './rule-stores.ts';
+import { makeProtectionStore, makeRetentionStore } from './rule-stores.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
@@ -143,6 +143,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
     protection: makeProtectionStore(reader, writer, ask),
+    retention: makeRetentionStore(reader, parts, ask),
     instance: () => ask(() => reads.instance()),
     snapshot: async (target) => {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
