@@ -35,6 +35,7 @@ export interface CareOptions {
 export class Care implements CareTasks {
   readonly #options: CareOptions;
   readonly #schedules: (() => Promise<void>)[] = [];
+  #stopping = false;
 
   constructor(options: CareOptions) {
     this.#options = options;
@@ -51,7 +52,7 @@ export class Care implements CareTasks {
       log.warn({ err }, 'operations that were running when the server ended cannot be marked yet');
     });
     if (!byItself) return;
-    const { collector, scrub, backup } = config;
+    const { collector, scrub, backup, retention } = config;
     if (collector.enabled) {
       const request = { dryRun: false, now: false, force: false };
       this.#every(collector.schedule, 'collection', () => this.collect(request, system));
@@ -60,6 +61,7 @@ export class Care implements CareTasks {
     if (schedule !== undefined && destination !== undefined) {
       this.#every(schedule, 'backup', () => this.backUp({ destination, keep, verify }, system));
     }
+    if (retention.enabled) this.#retainOnSchedule(retention.schedule);
     if (scrub.enabled) registry.backgroundScrub.start();
   }
 
@@ -71,6 +73,7 @@ export class Care implements CareTasks {
   /** Ends what runs at its next step; the rows say that it was interrupted. */
   async stop(): Promise<void> {
     const { registry } = this.#options;
+    this.#stopping = true;
     // A schedule waits for what it began, and that ends only when the operations do.
     const schedules = this.#schedules.splice(0).map((end) => end());
     await registry.backgroundScrub.stop();
@@ -116,11 +119,47 @@ export class Care implements CareTasks {
     });
   }
 
-  nextRun(kind: 'gc' | 'backup'): Date | undefined {
-    const { collector, backup } = this.#options.config;
-    const collected = collector.enabled ? collector.schedule : undefined;
-    const schedule = kind === 'gc' ? collected : backup.schedule;
+  retain(request: Parameters<CareTasks['retain']>[0], origin: Origin): Promise<number> {
+    const { operations, retention } = this.#options.registry;
+    return operations.start('retention', { ...request }, origin, (run) => retention.run(run, request));
+  }
+
+  nextRun(kind: 'gc' | 'backup' | 'retention'): Date | undefined {
+    const { collector, backup, retention } = this.#options.config;
+    const schedules = {
+      gc: collector.enabled ? collector.schedule : undefined,
+      backup: backup.schedule,
+      retention: retention.enabled ? retention.schedule : undefined,
+    };
+    const schedule = schedules[kind];
     return schedule === undefined ? undefined : parseSchedule(schedule).next(new Date());
+  }
+
+  /** A run for each namespace that has rules, one after the other. */
+  #retainOnSchedule(schedule: string): void {
+    const { metadata, operations } = this.#options.registry;
+    const { log } = this.#options;
+    const work = async (): Promise<void> => {
+      for (let after: string | undefined, more = true; more && !this.#stopping; ) {
+        const page = await metadata.retention.listNamespaces({ after, limit: 100 });
+        for (const namespace of page.items) {
+          if (this.#stopping) return;
+          try {
+            await operations.wait(await this.retain({ namespace, dryRun: false }, system));
+          } catch (error) {
+            if (!(error instanceof SameKindRunningError)) throw error;
+            log.info(
+              { operation: error.id, namespace },
+              'a scheduled retention was left out: one is running',
+            );
+          }
+        }
+        more = page.more;
+        after = page.items.at(-1);
+      }
+    };
+    const onFailure = (err: unknown): void => log.error({ err }, 'a scheduled retention could not begin');
+    this.#schedules.push(runOnSchedule(parseSchedule(schedule), work, { onFailure }));
   }
 
   #every(schedule: string, what: string, begin: () => Promise<number>): void {

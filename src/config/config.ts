@@ -80,6 +80,7 @@ export interface Config {
     readonly keepOldNameFor: number;
     readonly historyKept: number;
   };
+  readonly retention: { readonly enabled: boolean; readonly schedule: string };
   readonly collector: {
     readonly enabled: boolean;
     /** As in a crontab; parseSchedule reads it. */

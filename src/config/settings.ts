@@ -251,6 +251,10 @@ export const settings = {
       'Every blob is read once in this time: the rate rises where it takes that.',
     ),
   },
+  retention: {
+    enabled: setting(flag, true, 'Runs the rules of retention by itself, where a namespace has some.'),
+    schedule: setting(schedule, '37 3 * * *', 'When they run; minute hour day month weekday.'),
+  },
   quotas: {
     registry: setting(
       size({ unlimited: true }),

@@ -8,7 +8,9 @@ import { parseRepositoryName, type RepositoryName } from '../oci/name.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
 import { allDone, inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
+import { ruleText } from '../registry/protection.ts';
 import type { Registry } from '../registry/registry.ts';
+import { TagProtectedError } from '../storage/protection-store.ts';
 import { BlobCarrier } from './blob-carrier.ts';
 import { type FindingKind, ImportReport, importOrigin } from './report.ts';
 import { type ImportSource, SourceFault, type SourceManifest, type SourceRepository } from './source.ts';
@@ -201,19 +203,31 @@ class RepositoryImport {
   ): Promise<void> {
     const { registry, report } = this.#around;
     const { present, free } = await this.#sortTags(digest, tags);
-    if (!here || free.length > 0) {
-      await registry.manifests.push({
-        repository: this.#name,
-        reference: { digest },
-        tags: free,
-        contentType: mediaType,
-        bytes,
-        origin: importOrigin,
-      });
+    let set = free;
+    for (let pushed = here && free.length === 0; !pushed; ) {
+      const left = set;
+      try {
+        await registry.manifests.push({
+          repository: this.#name,
+          reference: { digest },
+          tags: left,
+          contentType: mediaType,
+          bytes,
+          origin: importOrigin,
+        });
+        pushed = true;
+      } catch (error) {
+        if (!(error instanceof TagProtectedError)) throw error;
+        // The manifest comes all the same, without the tag that a rule keeps where it is.
+        const { tag, held } = error.protection;
+        this.#note('kept', `the tag is ${held.rule} here (${ruleText(held)})`, [tag], digest);
+        set = left.filter((other) => other !== tag);
+        pushed = here && set.length === 0;
+      }
     }
     report.manifests[here ? 'present' : 'stored']++;
     report.tags.present += present;
-    report.tags.stored += free.length;
+    report.tags.stored += set.length;
   }
 
   /** Tags that point there already, and those that may be set: new ones, and such as an import has set. */

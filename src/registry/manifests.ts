@@ -59,7 +59,8 @@ export class Manifests {
   /**
    * Stores a manifest with its tags, all or nothing, when all that it references is there. `reference` is what the client
    * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN,
-   * NAME_UNKNOWN or DENIED (for a full quota, or where no repository is made).
+   * NAME_UNKNOWN or DENIED (for a full quota, or where no repository is made), and TagProtectedError where a rule keeps one of
+   * the tags where it is.
    */
   async push(options: {
     repository: RepositoryName;
@@ -95,7 +96,10 @@ export class Manifests {
     return { digest, subject: manifest.subject };
   }
 
-  /** Removes a tag alone, or a manifest with its tags. Throws OciError MANIFEST_UNKNOWN, NAME_UNKNOWN or UNSUPPORTED. */
+  /**
+   * Removes a tag alone, or a manifest with its tags. Throws OciError MANIFEST_UNKNOWN, NAME_UNKNOWN or UNSUPPORTED, and
+   * TagProtectedError.
+   */
   async remove(repository: RepositoryName, reference: Reference, origin: Origin): Promise<void> {
     if ('tag' in reference) {
       const removed = await this.#writes.withBallast(() =>

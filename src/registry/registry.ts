@@ -9,6 +9,7 @@ import { Manifests } from './manifests.ts';
 import { Operations } from './operations.ts';
 import { Placements } from './placements.ts';
 import { PullCounter } from './pull-counter.ts';
+import { Retention } from './retention.ts';
 import { type FoundDamage, Scrub } from './scrub.ts';
 import { Sweep } from './sweep.ts';
 import { Unlinks } from './unlinks.ts';
@@ -53,6 +54,7 @@ export interface Registry {
   readonly collector: Collector;
   readonly scrub: Scrub;
   readonly backgroundScrub: BackgroundScrub;
+  readonly retention: Retention;
   /** Removes files; a backup holds it back while it copies. */
   readonly unlinks: Unlinks;
   /** Whoever places content itself says so here, or the sweeps take it for something that a crash left. */
@@ -118,6 +120,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       unixSeconds: clock.unixSeconds,
       onFailure: options.onDutyFailure,
     }),
+    retention: new Retention({ metadata, writes, pulls, leaseSeconds: settings.leaseSeconds }),
     ...createCare(options, { writes, unlinks, placements }),
   };
 }

@@ -49,6 +49,7 @@ export const auditActions = [
   'sign-in',
   'quota.set',
   'quota.warn',
+  'rule.set',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
@@ -67,7 +68,7 @@ export interface RegistryEvent {
   /**
    * What a change of access was about, the noun of the action before it: 'user:alice', 'organization:acme',
    * 'member:acme/alice', 'team:acme/dev', 'team-member:acme/dev/alice', 'robot:acme+ci', 'namespace:acme',
-   * 'grant:acme/**', 'token:alice/laptop', 'session:alice/7', 'code:alice', 'key:KID'.
+   * 'grant:acme/**', 'token:alice/laptop', 'session:alice/7', 'code:alice', 'key:KID', 'protection:acme', 'retention:acme'.
    */
   readonly object: string | undefined;
   /** Of the repository, or of the organization, grant or robot. Accounts of people belong to none. */

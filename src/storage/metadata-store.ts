@@ -9,6 +9,8 @@ import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
 import type { ManagedRepositoryStore, RepositoryChanges } from './managed-repository-store.ts';
+import type { ProtectionStore } from './protection-store.ts';
+import type { RetentionStore } from './retention-store.ts';
 import type { SignatureStore } from './signature-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
@@ -42,6 +44,8 @@ export interface MetadataStore {
   readonly signatures: SignatureStore;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  readonly protection: ProtectionStore;
+  readonly retention: RetentionStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
   /** Which data folder of that registry this is: a restore gives the new one another name, the first has the instance's. */

@@ -14,6 +14,7 @@ import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
 import { describeSignatureStore } from './metadata-store-signatures.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
+import { describeProtectionStore } from './protection-store.ts';
 
 /** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
 export type OpenMetadataStore = (
@@ -35,4 +36,5 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeCollectorStore(name, open);
   describeQuotaStore(name, open);
   describeScrubStore(name, open);
+  describeProtectionStore(name, open);
 }

@@ -61,6 +61,18 @@ export class Api {
     return this.#call<T>('PUT', where, query, body);
   }
 
+  /**
+   * Puts a whole in place of the one that is there: reads it, lets `change` make the new one, and has it refused when somebody
+   * else changed it in between.
+   */
+  async replace<Whole, T>(where: string, change: (current: Whole) => unknown): Promise<T> {
+    const read = await this.#exchange('GET', where, {});
+    const body = change(parseBody(read, this.door) as Whole);
+    const { etag } = read.headers;
+    const put = await this.#exchange('PUT', where, {}, body, 'application/json', { 'if-match': etag ?? '*' });
+    return parseBody(put, this.door) as T;
+  }
+
   /** JSON merge patch: null clears a member. */
   patch<T>(where: string, body: unknown): Promise<T> {
     return this.#call<T>('PATCH', where, {}, body);
@@ -101,6 +113,18 @@ export class Api {
     body?: unknown,
     type = 'application/json',
   ): Promise<T> {
+    const answer = await this.#exchange(method, where, query, body, type);
+    return (answer.body === '' ? undefined : parseBody(answer, this.door)) as T;
+  }
+
+  async #exchange(
+    method: string,
+    where: string,
+    query: Query,
+    body?: unknown,
+    type = 'application/json',
+    further: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
     const { target, headers } = this.door;
     const isText = typeof body === 'string' || Buffer.isBuffer(body);
     const answer = await exchange(target, {
@@ -110,11 +134,12 @@ export class Api {
         ...headers,
         accept: 'application/json',
         ...(body === undefined ? {} : { 'content-type': type }),
+        ...further,
       },
       body: body === undefined || isText ? body : JSON.stringify(body),
     });
     if (answer.status < 200 || answer.status > 299) throw this.#refusal(answer);
-    return (answer.body === '' ? undefined : parseBody(answer, this.door)) as T;
+    return answer;
   }
 
   #refusal({ status, headers, body }: Answer): CommandError {

@@ -10,6 +10,7 @@ import { addKey } from './key.ts';
 import { addLogin } from './login.ts';
 import { addOperation } from './operation.ts';
 import { addOrg } from './org.ts';
+import { addProtect } from './protect.ts';
 import { addQuota } from './quota.ts';
 import { addReadOnly } from './read-only.ts';
 import { addRepo } from './repo.ts';
@@ -31,7 +32,7 @@ import { addWhoami } from './whoami.ts';
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
-  ...[addSearch, addRepo],
+  ...[addSearch, addRepo, addProtect],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;

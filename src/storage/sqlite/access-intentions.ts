@@ -14,7 +14,7 @@ import { UserWrites } from './user-writes.ts';
 
 export function makeAccessIntentions(db: Connection, shared: SharedWrites, keep: KeepTimes) {
   const steps = new AccessSteps(db, shared.events);
-  const namespaces = new NamespaceWrites(db, steps, keep);
+  const namespaces = new NamespaceWrites(db, steps, keep, shared.protection);
   const users = new UserWrites(db, steps, namespaces);
   const organizations = new OrganizationWrites(db, steps, namespaces);
   const robots = new RobotWrites(db, steps);

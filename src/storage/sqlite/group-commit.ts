@@ -2,12 +2,14 @@
 // that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
 import { QuotaExceededError, type QuotaExcess } from '../care-store.ts';
 import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
+import { TagProtectedError, type TagProtection } from '../protection-store.ts';
 import { makeAccessIntentions } from './access-intentions.ts';
 import { BlobWrites, Refusal } from './blob-writes.ts';
 import { makeCareIntentions } from './care-intentions.ts';
 import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { makeRuleIntentions } from './rule-intentions.ts';
 import { SharedWrites } from './shared-writes.ts';
 import { SignatureWrites } from './signature-writes.ts';
 import { TagWrites } from './tag-writes.ts';
@@ -32,6 +34,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
     ...makeCareIntentions(db, shared),
+    ...makeRuleIntentions(db, shared, tags, manifests),
     putManifest: manifests.putManifest.bind(manifests),
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),
@@ -75,6 +78,8 @@ export interface Failure {
   readonly stack: string | undefined;
   /** Of a QuotaExceededError. */
   readonly excess?: QuotaExcess;
+  /** Of a TagProtectedError. */
+  readonly protection?: TagProtection;
 }
 
 export type CallResult = { readonly value: unknown } | { readonly failure: Failure };
@@ -90,7 +95,8 @@ export interface GroupResult {
 export function toFailure(error: unknown): Failure {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const excess = error instanceof QuotaExceededError ? { excess: error.excess } : {};
-  return { message, stack, code: codeOf(error), ...excess };
+  const protection = error instanceof TagProtectedError ? { protection: error.protection } : {};
+  return { message, stack, code: codeOf(error), ...excess, ...protection };
 }
 
 /** Runs `calls` in one transaction, in order. Throws nothing: what fails is in the results, in order of the calls. */

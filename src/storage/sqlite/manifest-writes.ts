@@ -42,9 +42,10 @@ export const sql = {
   notePush: 'UPDATE repository SET pushes = pushes + 1, last_pushed_at = ? WHERE id = ?',
   repositoryByOldName: 'SELECT repository_id FROM repository_alias WHERE name = ?',
   addRepositoryPulls: `UPDATE repository SET pulls = pulls + ?, last_pulled_at = max(last_pulled_at, ?) WHERE id = ?`,
-  addPulls: `INSERT INTO pull_count (manifest_id, pulls, last_at) SELECT m.id, ?, ?
+  addPulls: `INSERT INTO pull_count (manifest_id, pulls, last_at, last_ticks) SELECT m.id, ?, ?, ?
     FROM manifest m WHERE m.repository_id = ? AND m.digest = ?
-    ON CONFLICT DO UPDATE SET pulls = pulls + excluded.pulls, last_at = max(last_at, excluded.last_at)`,
+    ON CONFLICT DO UPDATE SET pulls = pulls + excluded.pulls, last_at = max(last_at, excluded.last_at),
+      last_ticks = excluded.last_ticks`,
 } as const;
 
 interface Edges {
@@ -117,7 +118,24 @@ export class ManifestWrites {
     const parent = this.#statements.parentOf.get(id) as Digest | undefined;
     if (parent !== undefined) return { outcome: 'listed', parent };
 
+    const home = { id: repository.id, name };
+    this.discard(now, home, { id, digest }, { origin, raises: () => true });
+    return { outcome: 'removed' };
+  }
+
+  /**
+   * Moves a manifest that nothing lists to the trash, with its tags. `raises` tells which of its children get a lease: those that
+   * do not go with it. Throws TagProtectedError where a rule keeps one of the tags.
+   */
+  discard(
+    now: Now,
+    repository: { readonly id: number; readonly name: RepositoryName },
+    { id, digest }: { readonly id: number; readonly digest: Digest },
+    { origin, raises }: { readonly origin: Origin; readonly raises: (child: number) => boolean },
+  ): void {
+    const { name } = repository;
     const tags = this.#tags.listOf(id);
+    this.#tags.admitManifestRemoval(name, { digest, tags }, origin);
     const children = this.#statements.childrenOf.all(id) as [number, Digest][];
     this.#moveToTrash(
       now,
@@ -126,13 +144,12 @@ export class ManifestWrites {
       children.map(([, child]) => child),
       origin,
     );
-    for (const tag of tags) this.#tags.remove(now, { repository: { id: repository.id, name }, tag, origin });
-    for (const [childId] of children) this.#shared.raiseManifestLease(now, childId);
+    for (const tag of tags) this.#tags.remove(now, { repository, tag, origin });
+    for (const [childId] of children) if (raises(childId)) this.#shared.raiseManifestLease(now, childId);
     this.#dropEdges(now, repository.id, id);
     this.#statements.dropManifest.run(id);
     this.#statements.countRemoved.run(repository.id);
     this.#shared.events.addContent(now, 'delete', origin, { repository: name, digest });
-    return { outcome: 'removed' };
   }
 
   removeTag(now: Now, input: { repository: RepositoryName; tag: Tag; origin: Origin }): boolean {
@@ -142,12 +159,12 @@ export class ManifestWrites {
     return this.#tags.remove(now, { repository: { id: repository.id, name }, tag, origin });
   }
 
-  recordPulls(_now: Now, pulls: readonly Pulls[]): void {
+  recordPulls(now: Now, pulls: readonly Pulls[]): void {
     for (const { repository, digest, pulls: count, lastAt } of pulls) {
       const id = this.#findPulled(repository);
       if (id === undefined) continue;
       const at = Math.floor(lastAt);
-      this.#statements.addPulls.run(count, at, id, digest);
+      this.#statements.addPulls.run(count, at, now.ticks, id, digest);
       this.#statements.addRepositoryPulls.run(count, at, id);
     }
   }

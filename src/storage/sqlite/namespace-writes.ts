@@ -5,12 +5,16 @@ import type { Origin, Visibility } from '../metadata-store.ts';
 import type { AccessSteps, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
+import type { ProtectedPlace, ProtectionChecks } from './protection-checks.ts';
 
 export const sql = {
   namespaceByName: 'SELECT id, kind FROM namespace WHERE name = ?',
   addNamespace: 'INSERT INTO namespace (name, kind, default_visibility, created_at) VALUES (?, ?, ?, ?)',
   adoptNamespace: `UPDATE namespace SET kind = ?, default_visibility = coalesce(?, default_visibility) WHERE id = ?`,
   liveRepositories: `SELECT count(*) FROM repository WHERE namespace_id = ? AND state = 'live'`,
+  nameOf: 'SELECT name FROM namespace WHERE id = ?',
+  repositoriesAfter: `SELECT id, name FROM repository WHERE namespace_id = ? AND state = 'live' AND name > ?
+    ORDER BY name LIMIT ?`,
   updateNamespace: 'UPDATE namespace SET default_visibility = ?, description = ? WHERE id = ?',
   setDefaultVisibility: `INSERT INTO instance (key, value) VALUES ('default_visibility', ?)
     ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value`,
@@ -37,6 +41,8 @@ export const sql = {
   dropGrants: 'DELETE FROM access_grant WHERE namespace_id = ?',
 } as const;
 
+const pageOfRepositories = 500;
+
 /** How much went with a namespace, for the audit. */
 export interface Retired {
   readonly repositories: number;
@@ -50,13 +56,16 @@ export class NamespaceWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #steps: AccessSteps;
   readonly #keep: KeepTimes;
+  readonly #protection: ProtectionChecks;
 
-  constructor(db: Connection, steps: AccessSteps, keep: KeepTimes) {
+  constructor(db: Connection, steps: AccessSteps, keep: KeepTimes, protection: ProtectionChecks) {
     this.#steps = steps;
+    this.#protection = protection;
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     this.#statements.liveRepositories.pluck();
     this.#statements.removedRepositories.pluck();
+    this.#statements.nameOf.pluck();
   }
 
   updateNamespace(now: Now, input: Input<NamespaceStore['update']>): boolean {
@@ -116,9 +125,11 @@ export class NamespaceWrites {
 
   /**
    * Takes a namespace out of sight: its repositories are deleted (restorable for the grace time), uploads into them end, its
-   * robots, teams and grants go. Answers what went; of repositories, the live ones.
+   * robots, teams and grants go. Answers what went; of repositories, the live ones. Throws TagProtectedError where a rule keeps
+   * a tag in one of them.
    */
   retire(now: Now, namespaceId: number, origin: Origin): Retired {
+    this.#admitRemoval(namespaceId, origin);
     const repositories = this.countRepositories(namespaceId);
     this.#statements.dropUploadsInside.run(namespaceId);
     const until = now.ticks + this.#keep.undeleteSeconds;
@@ -144,6 +155,19 @@ export class NamespaceWrites {
     this.#statements.restoreRepositories.run(namespaceId, now.ticks);
     this.#statements.dropTakenAliases.run(namespaceId);
     this.#statements.restoreNamespace.run(namespaceId);
+  }
+
+  #admitRemoval(namespaceId: number, origin: Origin): void {
+    const name = this.#statements.nameOf.get(namespaceId) as string;
+    if (!this.#protection.guardsNamespace(name)) return;
+    let after = '';
+    for (;;) {
+      const page = this.#statements.repositoriesAfter.all(namespaceId, after, pageOfRepositories);
+      const repositories = page as ProtectedPlace[];
+      for (const repository of repositories) this.#protection.admitRepositoryRemoval(repository, origin);
+      if (repositories.length < pageOfRepositories) return;
+      after = repositories.at(-1)?.name ?? '';
+    }
   }
 
   #find(name: string) {

@@ -7,6 +7,7 @@ import type { NoRepository, Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { ProtectionChecks } from './protection-checks.ts';
 import { QuotaWrites } from './quota-writes.ts';
 
 export const sql = {
@@ -39,7 +40,8 @@ export const sql = {
   dropMissing: 'DELETE FROM missing_reference WHERE repository_id = ? AND digest = ? AND manifest_id = ?',
   addBlobEdge: `INSERT INTO manifest_blob (manifest_id, blob_id, repository_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
   addChildEdge: 'INSERT INTO manifest_child (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
-  raiseManifestLease: 'UPDATE manifest SET lease_ticks = max(lease_ticks, ?) WHERE id = ?',
+  // A row with the manifest's bytes is not written anew for nothing.
+  raiseManifestLease: 'UPDATE manifest SET lease_ticks = ? WHERE id = ? AND lease_ticks < ?',
   queueUnlink: `INSERT INTO unlink_queue (location, not_before_ticks) VALUES (?, ?) ON CONFLICT DO NOTHING`,
 } as const;
 
@@ -65,11 +67,13 @@ export class SharedWrites {
   readonly #keep: KeepTimes;
   readonly events: EventWrites;
   readonly quotas: QuotaWrites;
+  readonly protection: ProtectionChecks;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
     this.events = new EventWrites(db);
     this.quotas = new QuotaWrites(db);
+    this.protection = new ProtectionChecks(db);
     this.#statements = prepareAll(db, sql);
     for (const key of ['repositoryByName', 'namespaceByName', 'blobByDigest', 'linkedBlob'] as const)
       this.#statements[key].raw();
@@ -187,9 +191,10 @@ export class SharedWrites {
     );
   }
 
-  /** Protects a manifest that just lost a tag or a parent, for clients that saw it while it had one. */
+  /** Protects a manifest that just got a tag, or lost one or a parent, for clients that saw it while it had one. */
   raiseManifestLease(now: Now, manifestId: number): void {
-    this.#statements.raiseManifestLease.run(now.ticks + this.#keep.leaseSeconds, manifestId);
+    const lease = now.ticks + this.#keep.leaseSeconds;
+    this.#statements.raiseManifestLease.run(lease, manifestId, lease);
   }
 
   addBlobEdge(repositoryId: number, manifestId: number, blobId: number): void {

@@ -21,6 +21,7 @@ import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { type BlobLink, makeReads, type Reads, toLinkedBlob } from './reads.ts';
 import { RememberedReads } from './remembered-reads.ts';
 import { makeManagedRepositoryStore } from './repository-store.ts';
+import { makeProtectionStore, makeRetentionStore } from './rule-stores.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
 import { WriterThread } from './writer-thread.ts';
@@ -154,6 +155,8 @@ export function makeStore(parts: StoreParts): MetadataStore {
     },
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
+    protection: makeProtectionStore(reader, writer, ask),
+    retention: makeRetentionStore(reader, parts, ask),
     instance: () => ask(() => reads.instance()),
     copy: () => ask(() => reads.copy()),
     snapshot: async (target) => {

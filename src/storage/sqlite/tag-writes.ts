@@ -34,13 +34,18 @@ export class TagWrites {
     for (const key of ['tagTarget', 'tagsOfManifest'] as const) this.#statements[key].pluck();
   }
 
-  /** Points the tag at a manifest of the repository. False where it points there already: then nothing is written. */
+  /**
+   * Points the tag at a manifest of the repository. False where it points there already: then nothing is written. Throws
+   * TagProtectedError where a rule keeps the tag where it is.
+   */
   set(now: Now, change: TagChange, manifest: { readonly id: number; readonly digest: Digest }): boolean {
     const { repository, tag, origin } = change;
     const previous = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
     if (previous === manifest.id) return false;
+    if (previous !== undefined) this.#shared.protection.admit({ act: 'move', ...place(change) });
     this.#statements.setTag.run(repository.id, tag, manifest.id, now.at);
     if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
+    this.#shared.raiseManifestLease(now, manifest.id);
     this.#statements.addHistory.run(repository.id, tag, manifest.digest, 'push', now.at, origin.actor);
     this.#shared.events.addContent(now, 'tag', origin, {
       repository: repository.name,
@@ -50,11 +55,12 @@ export class TagWrites {
     return true;
   }
 
-  /** Removes the tag alone; its manifest stays. False when there was none. */
+  /** Removes the tag alone; its manifest stays. False when there was none. Throws TagProtectedError where a rule keeps it. */
   remove(now: Now, change: TagChange): boolean {
     const { repository, tag, origin } = change;
     const manifestId = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
     if (manifestId === undefined) return false;
+    this.#shared.protection.admit({ act: 'delete', ...place(change) });
     this.#statements.dropTag.run(repository.id, tag);
     this.#shared.raiseManifestLease(now, manifestId);
     this.#statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
@@ -62,8 +68,23 @@ export class TagWrites {
     return true;
   }
 
+  /** Throws TagProtectedError where a rule keeps one of the manifest's tags, and so the manifest. */
+  admitManifestRemoval(
+    repository: RepositoryName,
+    manifest: { readonly digest: Digest; readonly tags: readonly Tag[] },
+    origin: Origin,
+  ): void {
+    const { digest, tags } = manifest;
+    for (const tag of tags)
+      this.#shared.protection.admit({ act: 'delete manifest', repository, tag, origin, digest });
+  }
+
   /** The tags that point at a manifest, in bytewise order. */
   listOf(manifestId: number): readonly Tag[] {
     return this.#statements.tagsOfManifest.all(manifestId) as Tag[];
   }
+}
+
+function place({ repository, tag, origin }: TagChange) {
+  return { repository: repository.name, tag, origin };
 }

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { QuotaExceededError } from '../care-store.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { WriterStatistics } from '../metadata-store.ts';
+import { TagProtectedError } from '../protection-store.ts';
 import { tellsDamage } from './connection.ts';
 import type { Failure, GroupResult, InputOf, IntentionName, OutputOf } from './group-commit.ts';
 import type { KeepTimes, Now } from './now.ts';
@@ -221,6 +222,7 @@ function takeGroup(queue: Waiting[]): readonly Waiting[] {
 export function toError(failure: Failure | undefined): Error {
   if (failure === undefined) return new StoreUnavailableError('the writer gave no answer');
   if (failure.excess !== undefined) return new QuotaExceededError(failure.excess);
+  if (failure.protection !== undefined) return new TagProtectedError(failure.protection);
   const error = Object.assign(new Error(failure.message), { code: failure.code });
   if (failure.stack !== undefined) error.stack = failure.stack;
   if (tellsDamage(error)) return new DamagedDatabaseError(failure.message, { cause: error });

@@ -99,6 +99,8 @@ PUT /api/v1/quota [administrator]
 PUT /api/v1/namespaces/:namespace/quota [administrator]
 GET /api/v1/usage [administrator, auditor]
 GET /api/v1/namespaces/:namespace/usage [read]
+GET /api/v1/namespaces/:namespace/protection-rules [read]
+PUT /api/v1/namespaces/:namespace/protection-rules [maintain]
 GET /api/v1/repositories [filtered]
 POST /api/v1/repositories [signed-in]
 GET /api/v1/repositories/:repository [read]
@@ -235,6 +237,8 @@ function isMet(need: string, asker: Asker, { namespace = 'nope', user }: Target,
       return owns;
     case 'read':
       return seesNamespace(asker, namespace);
+    case 'maintain':
+      return includes(role, 'maintain') || owns;
     case 'admin':
       return role === 'admin' || owns;
     case 'admin-of-part':

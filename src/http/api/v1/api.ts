@@ -18,6 +18,7 @@ import { describeRoutes, documentRoutes } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { organizationRoutes } from './organizations.ts';
 import { Problem, replyWithProblem } from './problem.ts';
+import { protectionRoutes } from './protection.ts';
 import { quotaRoutes } from './quotas.ts';
 import { registryRoutes } from './registry.ts';
 import { repositoryRoutes } from './repositories.ts';
@@ -74,6 +75,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext, paths: 
       operationRoutes(routes, context);
       damageRoutes(routes, context);
       quotaRoutes(routes, context);
+      protectionRoutes(routes, context);
       usageRoutes(routes, context);
       backupRoutes(routes, context);
     },

@@ -40,7 +40,7 @@ export interface Target {
   readonly repository?: { readonly name: RepositoryName; readonly role: Role | undefined } | undefined;
 }
 
-/** Namespaces whose robots, grants and settings are for administrators, whatever was granted on what is in them. */
+/** Namespaces whose robots, grants, rules and settings are for administrators, whatever was granted on what is in them. */
 const ownedByAdministrators: ReadonlySet<string> = new Set(['library', 'system']);
 
 export interface Question {
@@ -95,7 +95,7 @@ function meets(need: Need, { target, reads, principal, rights, usersFound, now }
     case 'maintain':
     case 'admin':
       if (repository !== undefined) return includesRole(repository.role, need);
-      if (need === 'admin' && ownedByAdministrators.has(namespace ?? '')) return false;
+      if (includesRole(need, 'maintain') && ownedByAdministrators.has(namespace ?? '')) return false;
       return namespace !== undefined && includesRole(rights.roleOnNamespace(namespace, now), need);
     case 'admin-of-part':
       if (namespace === undefined || ownedByAdministrators.has(namespace)) return false;

@@ -6,8 +6,10 @@ import { InvalidNameError } from '../../../auth/account-name.ts';
 import { PasswordQueueFullError } from '../../../auth/password-hashes.ts';
 import { InvalidPasswordError } from '../../../auth/password-rules.ts';
 import { OciError } from '../../../oci/errors.ts';
+import { protectionText } from '../../../registry/protection.ts';
 import { quotaDenied } from '../../../registry/quota.ts';
 import { QuotaExceededError } from '../../../storage/care-store.ts';
+import { TagProtectedError } from '../../../storage/protection-store.ts';
 import { drainBody } from '../../body.ts';
 import { asOciError } from '../../errors.ts';
 
@@ -136,6 +138,7 @@ export function asProblem(error: unknown): Problem {
   if (error instanceof QuotaExceededError) {
     return new Problem('quota-exceeded', quotaDenied(error.excess).message);
   }
+  if (error instanceof TagProtectedError) return new Problem('immutable', protectionText(error.protection));
   const oci = asOciError(error);
   const meant = error instanceof OciError;
   return new Problem(codesOfOci[oci.code] ?? 'invalid', oci.message, {

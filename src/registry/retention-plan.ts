@@ -1,0 +1,422 @@
+// What retention does with one repository: which tags and manifests go, why, and why the rest stays. Pure: a dry run and a run
+// see the same plan. What stays is the default, and only what a rule lets go joins the going.
+import semver from 'semver';
+import type { Digest } from '../oci/digest.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { ManifestFacts, ManifestToRemove, Removal, TagFacts } from '../storage/retention-store.ts';
+import { type CompiledKeep, type CompiledPolicy, versionOf } from './retention-rules.ts';
+
+/** Why something stays. */
+export type KeepReason =
+  /** The policy has no keepTags. */
+  | 'noKeepTags'
+  | 'patterns'
+  | 'mostRecentlyPushedCount'
+  | 'mostRecentlyPulledCount'
+  | 'highestSemverCount'
+  | 'pushedWithin'
+  | 'pulledWithin'
+  /** A rule of protection holds. */
+  | 'protected'
+  /** It was pushed, or lost a tag or a parent, within collector.lease of uptime; or something that would go with it was. */
+  | 'lease'
+  | 'delay'
+  /** It belongs to something that stays. */
+  | 'referrer'
+  /** It belongs to something that is gone, and deleteReferrers is off. */
+  | 'deleteReferrersOff'
+  /** An index that stays lists it. */
+  | 'listed'
+  | 'deleteUntaggedOff'
+  /** It was changed or pulled while the run went on. */
+  | 'meanwhile';
+
+/** Why something goes. */
+export type RemoveReason =
+  | 'noPatternMatches'
+  | 'noRuleKeeps'
+  | 'deleteUntagged'
+  | 'deleteReferrers'
+  /** What listed it goes. */
+  | 'child';
+
+export interface Decision {
+  /** undefined: a manifest without tags. */
+  readonly tag: Tag | undefined;
+  readonly digest: Digest;
+  readonly removes: boolean;
+  /** All that keep it; or the one thing for which it goes. */
+  readonly because: readonly (KeepReason | RemoveReason)[];
+  /** Of `protected`: the rule. */
+  readonly rule?: string | undefined;
+}
+
+export interface Plan {
+  /** Tags by name, then manifests without tags by digest. */
+  readonly decisions: readonly Decision[];
+  /** In the order in which they are to be done. */
+  readonly removals: readonly Removal[];
+  /** Manifests that go. */
+  readonly manifests: readonly number[];
+}
+
+export interface PlanInput {
+  readonly tags: readonly TagFacts[];
+  readonly manifests: readonly ManifestFacts[];
+  readonly policy: CompiledPolicy;
+  readonly now: { readonly at: number; readonly ticks: number };
+  readonly leaseSeconds: number;
+  readonly delaySeconds: number;
+  /** The rule that keeps a tag from being deleted, as text. */
+  readonly protectedBy: (tag: Tag) => string | undefined;
+}
+
+/** cosign's tags: sha256-<hex>.sig, .att, .sbom; without an ending the list of referrers of clients that know no API for it. */
+const referrerTag = /^(sha256|sha512)-([a-f0-9]{64}|[a-f0-9]{128})(?:\.(?:sig|att|sbom))?$/;
+
+/** The digest that a tag of that form belongs to. */
+export function subjectOfTag(tag: string): Digest | undefined {
+  const [, algorithm, hex] = referrerTag.exec(tag) ?? [];
+  return algorithm === undefined ? undefined : (`${algorithm}:${hex}` as Digest);
+}
+
+/** Decides on a repository. */
+export function planRetention(input: PlanInput): Plan {
+  return new Planner(input).plan();
+}
+
+class Planner {
+  readonly #input: PlanInput;
+  readonly #byId = new Map<number, ManifestFacts>();
+  readonly #byDigest = new Map<Digest, ManifestFacts>();
+  readonly #tagsOf = new Map<number, TagFacts[]>();
+  readonly #referrersOf = new Map<Digest, Set<number>>();
+  /** How many indexes list a manifest, and how many of them stay. */
+  readonly #parents = new Map<number, number>();
+  readonly #stayingParents = new Map<number, number>();
+  /** Why a tag stays; a tag without reasons goes as soon as what it depends on does. */
+  readonly #kept = new Map<Tag, Set<KeepReason>>();
+  readonly #goes = new Map<Tag, RemoveReason>();
+  /** Manifests that go, in the order in which they joined, and why. */
+  readonly #going = new Map<number, RemoveReason>();
+  readonly #blocked = new Set<number>();
+
+  constructor(input: PlanInput) {
+    this.#input = input;
+    for (const manifest of input.manifests) {
+      this.#byId.set(manifest.id, manifest);
+      this.#byDigest.set(manifest.digest, manifest);
+      if (manifest.subject !== undefined) this.#addReferrer(manifest.subject, manifest.id);
+      for (const child of new Set(manifest.children)) {
+        this.#parents.set(child, (this.#parents.get(child) ?? 0) + 1);
+        this.#stayingParents.set(child, (this.#stayingParents.get(child) ?? 0) + 1);
+      }
+    }
+    for (const tag of input.tags) {
+      const tags = this.#tagsOf.get(tag.manifest);
+      if (tags === undefined) this.#tagsOf.set(tag.manifest, [tag]);
+      else tags.push(tag);
+      const subject = this.#namedBy(tag);
+      if (subject !== undefined) this.#addReferrer(subject, tag.manifest);
+    }
+  }
+
+  plan(): Plan {
+    this.#judgeTags();
+    this.#gather();
+    this.#keepTagsOfBlocked();
+    return { decisions: this.#decisions(), removals: this.#removals(), manifests: [...this.#going.keys()] };
+  }
+
+  // ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #judgeTags(): void {
+    const { policy, protectedBy } = this.#input;
+    const candidates: TagFacts[] = [];
+    for (const tag of this.#input.tags) {
+      // A manifest that is not there any more: both were read at different moments.
+      if (!this.#byId.has(tag.manifest)) this.#keep(tag.name, 'meanwhile');
+      else if (this.#namedBy(tag) === undefined) candidates.push(tag);
+      else this.#goes.set(tag.name, 'deleteReferrers');
+    }
+    if (policy.keepTags === undefined) for (const { name } of candidates) this.#keep(name, 'noKeepTags');
+    else this.#applyKeepTags(candidates, policy.keepTags);
+    for (const tag of this.#input.tags) {
+      if (protectedBy(tag.name) !== undefined) this.#keep(tag.name, 'protected');
+      const manifest = this.#byId.get(tag.manifest);
+      if (manifest === undefined) continue;
+      if (manifest.leaseTicks > this.#input.now.ticks) this.#keep(tag.name, 'lease');
+      if (this.#isYoung(tag.setAt, manifest, this.#input.delaySeconds)) this.#keep(tag.name, 'delay');
+    }
+  }
+
+  /** As zot: the first entry whose patterns match decides, and any of its words keeps. */
+  #applyKeepTags(candidates: readonly TagFacts[], keepTags: readonly CompiledKeep[]): void {
+    const groups = keepTags.map((): TagFacts[] => []);
+    for (const tag of candidates) {
+      const index = keepTags.findIndex((keep) => keep.matches(tag.name));
+      this.#goes.set(tag.name, index < 0 ? 'noPatternMatches' : 'noRuleKeeps');
+      groups[index]?.push(tag);
+    }
+    for (const [index, keep] of keepTags.entries()) this.#applyKeep(keep, groups[index] ?? []);
+  }
+
+  #applyKeep(keep: CompiledKeep, group: readonly TagFacts[]): void {
+    const { pushedCount, pulledCount, semverCount, pushedWithinSeconds, pulledWithinSeconds } = keep;
+    const words = [pushedCount, pulledCount, semverCount, pushedWithinSeconds, pulledWithinSeconds];
+    if (words.every((word) => word === undefined)) for (const { name } of group) this.#keep(name, 'patterns');
+    if (pushedCount !== undefined) {
+      const newest = group.toSorted(byPush).slice(0, pushedCount);
+      for (const { name } of newest) this.#keep(name, 'mostRecentlyPushedCount');
+    }
+    if (pulledCount !== undefined) {
+      const pulledAt = ({ manifest }: TagFacts) => this.#byId.get(manifest)?.pulledAt ?? -1;
+      const newest = group
+        .map((tag) => ({ tag, at: pulledAt(tag) }))
+        .sort((one, other) => other.at - one.at || byPush(one.tag, other.tag));
+      for (const { tag } of newest.slice(0, pulledCount)) this.#keep(tag.name, 'mostRecentlyPulledCount');
+    }
+    if (semverCount !== undefined) this.#keepHighest(keep, semverCount, group);
+    for (const tag of group) {
+      const manifest = this.#byId.get(tag.manifest);
+      if (manifest === undefined) continue;
+      if (pushedWithinSeconds !== undefined && this.#isYoung(tag.setAt, manifest, pushedWithinSeconds))
+        this.#keep(tag.name, 'pushedWithin');
+      // What was pushed within that time nobody had the time to pull.
+      if (pulledWithinSeconds !== undefined && this.#wasUsed(tag, manifest, pulledWithinSeconds))
+        this.#keep(tag.name, 'pulledWithin');
+    }
+  }
+
+  /** Tags that are the same version (v1.0.0 and 1.0.0) count as one. */
+  #keepHighest({ prereleases }: CompiledKeep, count: number, group: readonly TagFacts[]): void {
+    const versions = group
+      .flatMap((tag) => {
+        const version = versionOf(tag.name);
+        return version === undefined || (!prereleases && version.prerelease.length > 0)
+          ? []
+          : [{ tag, version }];
+      })
+      .sort((one, other) => semver.compare(other.version, one.version));
+    let distinct = 0;
+    for (const [index, { tag, version }] of versions.entries()) {
+      const before = versions[index - 1];
+      if (before === undefined || semver.compare(before.version, version) !== 0) distinct += 1;
+      if (distinct > count) return;
+      this.#keep(tag.name, 'highestSemverCount');
+    }
+  }
+
+  /** Less than so long ago by either clock: a clock that jumped, or a registry that was off, makes nothing old. */
+  #isYoung(at: number, manifest: ManifestFacts, seconds: number): boolean {
+    const { now, leaseSeconds } = this.#input;
+    const heldSince = manifest.leaseTicks - leaseSeconds;
+    return now.at - at < seconds || now.ticks - heldSince < seconds;
+  }
+
+  #wasUsed(tag: TagFacts, manifest: ManifestFacts, seconds: number): boolean {
+    const { now } = this.#input;
+    if (this.#isYoung(tag.setAt, manifest, seconds)) return true;
+    const { pulledAt, pulledTicks } = manifest;
+    return pulledAt !== undefined && (now.at - pulledAt < seconds || now.ticks - pulledTicks < seconds);
+  }
+
+  #keep(tag: Tag, reason: KeepReason): void {
+    const reasons = this.#kept.get(tag);
+    if (reasons === undefined) this.#kept.set(tag, new Set([reason]));
+    else reasons.add(reason);
+  }
+
+  /** What a tag of cosign's form belongs to: no rule for tags is for it. */
+  #namedBy({ name, manifest }: TagFacts): Digest | undefined {
+    const named = subjectOfTag(name);
+    return named === this.#byId.get(manifest)?.digest ? undefined : named;
+  }
+
+  #addReferrer(subject: Digest, id: number): void {
+    const known = this.#referrersOf.get(subject);
+    if (known === undefined) this.#referrersOf.set(subject, new Set([id]));
+    else known.add(id);
+  }
+
+  // ── manifests ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets join what may go until nothing more does. */
+  #gather(): void {
+    const queue = this.#input.manifests.map(({ id }) => id);
+    for (let at = 0; at < queue.length; at++) {
+      const manifest = this.#byId.get(queue[at] ?? -1);
+      if (manifest === undefined || this.#going.has(manifest.id)) continue;
+      const reason = this.#reasonToGo(manifest);
+      if (reason === undefined) continue;
+      if (this.#wouldLeaveLeased(manifest)) {
+        this.#blocked.add(manifest.id);
+        continue;
+      }
+      this.#going.set(manifest.id, reason);
+      for (const child of new Set(manifest.children)) {
+        this.#stayingParents.set(child, (this.#stayingParents.get(child) ?? 1) - 1);
+        queue.push(child);
+      }
+      queue.push(...(this.#referrersOf.get(manifest.digest) ?? []));
+    }
+  }
+
+  /** undefined: it stays, as things are so far. */
+  #reasonToGo(manifest: ManifestFacts): RemoveReason | undefined {
+    const { policy } = this.#input;
+    const { id, subject } = manifest;
+    if ((this.#stayingParents.get(id) ?? 0) > 0 || !this.#isFree(manifest)) return undefined;
+    if (subject !== undefined && this.#stays(subject)) return undefined;
+    const tags = this.#tagsOf.get(id) ?? [];
+    if (tags.length > 0) {
+      if (!tags.every((tag) => this.#tagGoes(tag))) return undefined;
+      return this.#goes.get(tags[0]?.name as Tag);
+    }
+    if (this.#parents.has(id)) return 'child';
+    if (subject !== undefined) return policy.deleteReferrers ? 'deleteReferrers' : undefined;
+    return policy.deleteUntagged ? 'deleteUntagged' : undefined;
+  }
+
+  #tagGoes(tag: TagFacts): boolean {
+    if (this.#kept.has(tag.name)) return false;
+    const named = this.#namedBy(tag);
+    if (named !== undefined && (!this.#input.policy.deleteReferrers || this.#stays(named))) return false;
+    const subject = this.#byId.get(tag.manifest)?.subject;
+    return subject === undefined || !this.#stays(subject);
+  }
+
+  #stays(digest: Digest): boolean {
+    const manifest = this.#byDigest.get(digest);
+    return manifest !== undefined && !this.#going.has(manifest.id);
+  }
+
+  #isFree(manifest: ManifestFacts): boolean {
+    const { now, delaySeconds } = this.#input;
+    return manifest.leaseTicks <= now.ticks && !this.#isYoung(manifest.pushedAt, manifest, delaySeconds);
+  }
+
+  /** Whether a child that nothing else holds would stay behind because it is new. */
+  #wouldLeaveLeased({ children }: ManifestFacts): boolean {
+    return children.some((id) => {
+      const child = this.#byId.get(id);
+      if (child === undefined || this.#stayingParents.get(id) !== 1 || this.#tagsOf.has(id)) return false;
+      if (child.subject !== undefined && this.#stays(child.subject)) return false;
+      return !this.#isFree(child) || this.#wouldLeaveLeased(child);
+    });
+  }
+
+  /** An index that stays for its children's sake keeps its tags. */
+  #keepTagsOfBlocked(): void {
+    for (const id of this.#blocked) {
+      if (this.#going.has(id)) continue;
+      for (const { name } of this.#tagsOf.get(id) ?? []) this.#keep(name, 'lease');
+    }
+  }
+
+  // ── what comes of it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #decisions(): readonly Decision[] {
+    const ofTags = this.#input.tags.map((tag): Decision => {
+      const digest = this.#byId.get(tag.manifest)?.digest ?? ('' as Digest);
+      const removes = this.#removesTag(tag);
+      const because = removes
+        ? [this.#goes.get(tag.name) ?? 'noRuleKeeps']
+        : [...(this.#kept.get(tag.name) ?? [this.#reasonOfReferrer(tag)])];
+      const rule = this.#input.protectedBy(tag.name);
+      return { tag: tag.name, digest, removes, because, ...(removes || rule === undefined ? {} : { rule }) };
+    });
+    const untagged = this.#input.manifests.filter(({ id }) => !this.#tagsOf.has(id));
+    const ofManifests = untagged.map((manifest): Decision => {
+      const reason = this.#going.get(manifest.id);
+      const because = reason === undefined ? this.#reasonsOfUntagged(manifest) : [reason];
+      return { tag: undefined, digest: manifest.digest, removes: reason !== undefined, because };
+    });
+    return [...ofTags, ...ofManifests];
+  }
+
+  /** A tag goes with its manifest, or alone where something else keeps that. */
+  #removesTag(tag: TagFacts): boolean {
+    return this.#going.has(tag.manifest) || this.#tagGoes(tag);
+  }
+
+  #reasonOfReferrer(tag: TagFacts): KeepReason {
+    const subjects = [this.#namedBy(tag), this.#byId.get(tag.manifest)?.subject];
+    const stays = subjects.some((subject) => subject !== undefined && this.#stays(subject));
+    return stays ? 'referrer' : 'deleteReferrersOff';
+  }
+
+  #reasonsOfUntagged(manifest: ManifestFacts): readonly KeepReason[] {
+    const { policy, now, delaySeconds } = this.#input;
+    const reasons: KeepReason[] = [];
+    if ((this.#stayingParents.get(manifest.id) ?? 0) > 0) reasons.push('listed');
+    else if (manifest.subject !== undefined && this.#stays(manifest.subject)) reasons.push('referrer');
+    else if (this.#parents.has(manifest.id)) reasons.push('lease');
+    else if (manifest.subject !== undefined) {
+      if (!policy.deleteReferrers) reasons.push('deleteReferrersOff');
+    } else if (!policy.deleteUntagged) reasons.push('deleteUntaggedOff');
+    if (reasons.length > 0) return reasons;
+    if (manifest.leaseTicks > now.ticks || this.#blocked.has(manifest.id)) reasons.push('lease');
+    if (this.#isYoung(manifest.pushedAt, manifest, delaySeconds)) reasons.push('delay');
+    return reasons;
+  }
+
+  #removals(): readonly Removal[] {
+    // First tags alone: a manifest that lost a parent has a lease, and so has one that lost a tag.
+    const removals = this.#tagRemovals();
+    const left = new Map([...this.#parents].filter(([id]) => this.#going.has(id)));
+    for (const id of this.#going.keys()) {
+      const manifest = this.#byId.get(id);
+      if (manifest === undefined) continue;
+      // What a going index lists comes with the last of those that list it, unless it has to wait for its subject.
+      const isRoot = !this.#parents.has(id) || this.#waitsFor(manifest).length > 0;
+      if (isRoot) removals.push({ kind: 'manifests', manifests: this.#unitOf(manifest, left) });
+    }
+    return removals;
+  }
+
+  #tagRemovals(): Removal[] {
+    const removals: Removal[] = [];
+    for (const [id, tags] of this.#tagsOf) {
+      const manifest = this.#byId.get(id);
+      const going = tags.filter((tag) => this.#removesTag(tag));
+      if (manifest === undefined || this.#going.has(id) || going.length === 0) continue;
+      const { leaseTicks, pulls } = manifest;
+      const named = going.map(({ name, version }) => ({ name, version }));
+      removals.push({ kind: 'tags', manifest: id, leaseTicks, pulls, tags: named });
+    }
+    return removals;
+  }
+
+  #unitOf(root: ManifestFacts, left: Map<number, number>): readonly ManifestToRemove[] {
+    const unit: ManifestFacts[] = [root];
+    for (let at = 0; at < unit.length; at++) {
+      for (const child of new Set(unit[at]?.children ?? [])) {
+        const facts = this.#byId.get(child);
+        const parents = left.get(child);
+        if (facts === undefined || parents === undefined) continue;
+        left.set(child, parents - 1);
+        if (parents === 1 && this.#waitsFor(facts).length === 0) unit.push(facts);
+      }
+    }
+    return unit.map((manifest) => ({
+      id: manifest.id,
+      digest: manifest.digest,
+      tags: (this.#tagsOf.get(manifest.id) ?? []).map(({ name, version }) => ({ name, version })),
+      leaseTicks: manifest.leaseTicks,
+      pulls: manifest.pulls,
+      after: this.#waitsFor(manifest),
+      leaving: manifest.children.filter((child) => this.#byId.has(child) && !this.#going.has(child)),
+    }));
+  }
+
+  /** What has to be gone before a manifest goes. */
+  #waitsFor(manifest: ManifestFacts): readonly Digest[] {
+    const ofTags = (this.#tagsOf.get(manifest.id) ?? []).map((tag) => this.#namedBy(tag));
+    return [...new Set([manifest.subject, ...ofTags].filter((digest) => digest !== undefined))];
+  }
+}
+
+function byPush(one: TagFacts, other: TagFacts): number {
+  return other.version - one.version || other.setAt - one.setAt || (one.name < other.name ? -1 : 1);
+}
