@@ -13,6 +13,7 @@ import { healthRoutes } from './http/health.ts';
 import { createMetrics, type Metrics, metricsRoutes } from './http/metrics.ts';
 import { observe } from './http/observe.ts';
 import { searchRoutes } from './http/search.ts';
+import { setupRoutes } from './http/setup.ts';
 import { startPageRoutes } from './http/start-page.ts';
 import { tokenRoutes } from './http/token.ts';
 import { DeclaredPaths, longestPath, refuseUnrouted, routedTarget } from './http/unrouted.ts';
@@ -21,6 +22,7 @@ import { blobRoutes } from './http/v2/blobs.ts';
 import { listRoutes } from './http/v2/lists.ts';
 import { manifestRoutes } from './http/v2/manifests.ts';
 import { referrerRoutes } from './http/v2/referrers.ts';
+import { announceSignatures, signatureRoutes } from './http/v2/signatures.ts';
 import { uploadRoutes } from './http/v2/uploads.ts';
 
 /** On every answer: nothing that is kept here may act as a page of this origin, or be guessed to be of another type. */
@@ -78,6 +80,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
     if (context.draining()) reply.header('connection', 'close');
     done();
   });
+  if (config.signatures.simpleSigning) announceSignatures(app);
   observe(app, log, metrics, config.log.requests);
   guard(app, { ...context, decideNeed: needGuard(context), onRefusal: metrics.refuse });
   passBodiesOn(app);
@@ -86,6 +89,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   healthRoutes(app, context);
   if (config.metrics.address === undefined) metricsRoutes(app, metrics);
   startPageRoutes(app, context);
+  setupRoutes(app, context);
   tokenRoutes(app, context, metrics.refuse);
   searchRoutes(app, context);
   baseRoutes(app);
@@ -94,6 +98,7 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   blobRoutes(app, context);
   uploadRoutes(app, context);
   referrerRoutes(app, context);
+  if (config.signatures.simpleSigning) signatureRoutes(app, context);
   managementApi(app, context, paths);
   return { fastify: app, metrics, routes };
 }

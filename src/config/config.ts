@@ -96,6 +96,9 @@ export interface Config {
     /** A share, 0 to 1. */
     readonly warnAt: number;
   };
+  readonly signatures: {
+    readonly simpleSigning: boolean;
+  };
   readonly backup: {
     readonly schedule: string | undefined;
     readonly destination: string | undefined;

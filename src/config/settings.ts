@@ -262,6 +262,13 @@ export const settings = {
     ),
     warnAt: setting(share, '80%', 'An event tells when so much of a quota is used.', reload),
   },
+  signatures: {
+    simpleSigning: setting(
+      flag,
+      false,
+      'podman and skopeo keep simple signatures here; every pull of theirs then asks once more.',
+    ),
+  },
   backup: {
     schedule: optional(schedule, 'When a backup is made by itself; empty: only by command.'),
     destination: optional(path, 'The folder of backups, on another disk.'),

@@ -5,7 +5,7 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Origin, Page } from './terms.ts';
 
-export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink'] as const;
+export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink', 'sign'] as const;
 /** Changes of content. */
 export type EventKind = (typeof eventKinds)[number];
 
@@ -46,7 +46,7 @@ export const auditActions = [
 export type AuditAction = (typeof auditActions)[number];
 
 /**
- * One change, written in its transaction. push and delete are of manifests, mount and unlink of blobs, tag and untag of tags.
+ * One change, written in its transaction. push, delete and sign are of manifests, mount and unlink of blobs, tag and untag of tags.
  */
 export interface RegistryEvent {
   readonly seq: number;

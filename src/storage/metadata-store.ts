@@ -8,9 +8,11 @@ import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
+import type { SignatureStore } from './signature-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
 export * from './event-store.ts';
+export * from './signature-store.ts';
 export * from './terms.ts';
 
 /** A removed namespace takes no new repository, not even of an administrator: as if its name could not be. */
@@ -24,6 +26,7 @@ export interface MetadataStore {
   readonly tags: TagStore;
   readonly blobs: BlobIndex;
   readonly uploads: UploadIndex;
+  readonly signatures: SignatureStore;
   readonly events: EventStore;
   readonly accounts: AccountStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */

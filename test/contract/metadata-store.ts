@@ -10,6 +10,7 @@ import { describeEventStore } from './metadata-store-events.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
+import { describeSignatureStore } from './metadata-store-signatures.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
 
 /** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
@@ -25,6 +26,7 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeRepositoryStore(name, open);
   describeBlobIndex(name, open);
   describeUploadIndex(name, open);
+  describeSignatureStore(name, open);
   describeEventStore(name, open);
   describeCollectorStore(name, open);
   describeQuotaStore(name, open);

@@ -9,6 +9,7 @@ import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { SharedWrites } from './shared-writes.ts';
+import { SignatureWrites } from './signature-writes.ts';
 import { TagWrites } from './tag-writes.ts';
 
 export const sql = {
@@ -27,6 +28,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const tags = new TagWrites(db, shared);
   const manifests = new ManifestWrites(db, shared, tags, keep);
   const blobs = new BlobWrites(db, shared);
+  const signatures = new SignatureWrites(db, shared);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
     ...makeCareIntentions(db, shared),
@@ -34,6 +36,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),
     recordPulls: manifests.recordPulls.bind(manifests),
+    addSignature: signatures.addSignature.bind(signatures),
     extendLease: blobs.extendLease.bind(blobs),
     mountBlob: blobs.mountBlob.bind(blobs),
     unlinkBlob: blobs.unlinkBlob.bind(blobs),

@@ -10,6 +10,7 @@ import type {
   Referrer,
   Repository,
   RepositoryTotals,
+  Signature,
   StoredManifest,
   Visibility,
 } from '../metadata-store.ts';
@@ -54,6 +55,8 @@ export const sql = {
   dueUnlinks: `SELECT location FROM unlink_queue WHERE not_before_ticks <= ? ORDER BY not_before_ticks LIMIT ?`,
   upload: `SELECT u.id, u.store_state FROM upload u JOIN repository r ON r.id = u.repository_id
     WHERE u.id = ? AND u.principal = ? AND r.name = ? AND r.state <> 'deleted'`,
+  signatures: `SELECT s.name, s.content FROM repository r
+    JOIN signature s ON s.repository_id = r.id AND s.digest = ? WHERE r.name = ? AND r.state <> 'deleted' ORDER BY s.name`,
   uploadTouched: 'SELECT touched_ticks FROM upload WHERE id = ?',
 } as const;
 
@@ -219,6 +222,12 @@ function makeBlobReads(statements: Statements) {
       const row = statements.upload.get(id, principal, repository) as [string, string] | undefined;
       return row && { id: row[0], state: row[1] };
     },
+
+    listSignatures: (repository: RepositoryName, digest: Digest): Signature[] =>
+      (statements.signatures.all(digest, repository) as [string, Buffer][]).map(([name, content]) => ({
+        name,
+        content,
+      })),
 
     /** When a session was noted to be in use, in seconds of uptime; undefined when it is not open. */
     findUploadTouched: (id: string) => statements.uploadTouched.get(id) as number | undefined,

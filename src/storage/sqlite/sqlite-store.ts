@@ -139,6 +139,10 @@ export function makeStore(parts: StoreParts): MetadataStore {
       expire: (bounds) => writer.run('expireUploads', bounds),
       filterClosed: (ids) => ask(() => ids.filter((id) => reads.findUploadTouched(id) === undefined)),
     },
+    signatures: {
+      list: (repository, digest) => ask(() => reads.listSignatures(repository, digest)),
+      add: (signature) => writer.run('addSignature', signature),
+    },
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
     instance: () => ask(() => reads.instance()),

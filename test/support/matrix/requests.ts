@@ -24,10 +24,15 @@ const unknownDigest = `sha256:${'0'.repeat(64)}`;
 // Every endpoint of the management API refuses this after the guard and before it does anything.
 const uselessBody = '{"matrix":true}';
 
+/** Whether a route outside of the management API names a repository. */
+export function isAboutRepository(url: string): boolean {
+  return /^\/(?:extensions\/)?v2\/:name/.test(url);
+}
+
 /** The requests of a route: one for each object that its path can name. */
 export function requestsOf(expectation: Expectation, world: World, asker: Asker): MatrixRequest[] {
   const { url } = expectation;
-  if (url.startsWith('/v2/:name')) {
+  if (isAboutRepository(url)) {
     return (Object.keys(repositories) as RepositoryKey[]).map((key) =>
       repositoryRequest(expectation, world, key),
     );
