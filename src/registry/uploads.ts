@@ -38,6 +38,8 @@ export interface UploadOwner {
 /** A piece of a blob as a request brings it. */
 export interface Chunk {
   readonly body: Readable;
+  /** See AppendOptions. */
+  readonly ownBuffers?: boolean;
   /** What the request says the piece is; undefined for a stream that goes at the end. */
   readonly range: ByteRange | undefined;
   /** Content-Length where the request has one. */
@@ -248,7 +250,7 @@ export class Uploads {
   }
 
   async #append(upload: Upload, chunk: Chunk): Promise<number> {
-    const { range, body } = chunk;
+    const { range, body, ownBuffers = false } = chunk;
     // A piece that turns out longer than it says is cut off again by the store.
     const sizeLimit = Math.min(
       this.#sizeLimit,
@@ -257,6 +259,7 @@ export class Uploads {
     try {
       const appended = await this.#store.append(upload, body, {
         sizeLimit,
+        ownBuffers,
         ...(range === undefined ? {} : { offset: range.start }),
       });
       return appended.size;

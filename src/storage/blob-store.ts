@@ -111,6 +111,8 @@ export interface AppendOptions {
   readonly offset?: number;
   /** The largest size the upload may reach, in bytes. */
   readonly sizeLimit: number;
+  /** Nobody else refers to what the body yields: the memory of each piece is given back as soon as it is written. */
+  readonly ownBuffers?: boolean;
   /** Called with the number of bytes that arrived, as they arrive. */
   readonly onProgress?: (bytes: number) => void;
 }

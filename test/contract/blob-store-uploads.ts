@@ -34,6 +34,19 @@ export function describeUploading(open: Open): void {
     assert.deepEqual(await store.readSmall(location, size), content);
   });
 
+  test('buffers that are given away arrive whole, and nothing beside them is touched', async (t) => {
+    const { store } = await open(t);
+    const content = randomBytes(1_000_000);
+    const shared = Buffer.from(Uint8Array.from(content).buffer);
+    const views = [shared.subarray(0, 400_000), shared.subarray(400_000, 700_000)];
+    const whole = Buffer.from(Uint8Array.from(content.subarray(700_000)).buffer);
+    const upload = await begin(store);
+    await store.append(upload, Readable.from([...views, whole]), { sizeLimit, ownBuffers: true });
+    assert.deepEqual(shared, content);
+    const { location, size } = await store.commit(upload, digestOf(content));
+    assert.deepEqual(await store.readSmall(location, size), content);
+  });
+
   test('progress tells of every byte as it arrives', async (t) => {
     const { store } = await open(t);
     let told = 0;

@@ -193,6 +193,7 @@ function chunkOf(request: FastifyRequest): Chunk {
   const length = request.headers['content-length'];
   return {
     body: (request.body as Readable | undefined) ?? request.raw,
+    ownBuffers: true,
     range: parseContentRange(request.headers['content-range']),
     length: length === undefined ? undefined : Number(length),
   };

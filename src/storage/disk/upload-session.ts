@@ -191,7 +191,10 @@ export class UploadSession {
         hash.state.update(chunk);
         hash.bytes = arrived;
       },
-      write: (chunks: readonly Buffer[]) => this.#write(fd, chunks),
+      write: async (chunks: readonly Buffer[]) => {
+        await this.#write(fd, chunks);
+        if (options.ownBuffers === true) for (const chunk of chunks) giveBack(chunk);
+      },
       gatherBytes: this.#around.gatherBytes,
     };
   }
@@ -257,4 +260,13 @@ export class UploadSession {
   #unknown(cause: unknown): UploadUnknownError {
     return new UploadUnknownError(`there is no upload ${this.id}`, { cause });
   }
+}
+
+/**
+ * Gives the memory of a buffer back without waiting for the garbage collector, which has no other reason to run while an upload
+ * goes through: it marked the whole heap for every 40 MiB that arrived, and took more time than the hashing.
+ */
+function giveBack({ buffer, byteLength }: Buffer): void {
+  // A view of a larger buffer may have neighbours.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
