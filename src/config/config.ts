@@ -96,6 +96,10 @@ export interface Config {
     /** A share, 0 to 1. */
     readonly warnAt: number;
   };
+  readonly inspection: {
+    readonly archiveFileLimit: number;
+    readonly archiveRatioLimit: number;
+  };
   readonly backup: {
     readonly schedule: string | undefined;
     readonly destination: string | undefined;

@@ -262,6 +262,14 @@ export const settings = {
     ),
     warnAt: setting(share, '80%', 'An event tells when so much of a quota is used.', reload),
   },
+  inspection: {
+    archiveFileLimit: setting(size(), '16MiB', 'The largest file that is read out of a layer.'),
+    archiveRatioLimit: setting(
+      wholeNumber(1, 100_000),
+      200,
+      'A layer that decompresses to more than so many times its size is not looked into (beyond 64 MiB).',
+    ),
+  },
   backup: {
     schedule: optional(schedule, 'When a backup is made by itself; empty: only by command.'),
     destination: optional(path, 'The folder of backups, on another disk.'),

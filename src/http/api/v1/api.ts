@@ -8,6 +8,7 @@ import { parseBodies } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { damageRoutes } from './damage.ts';
 import { grantRoutes } from './grants.ts';
+import { inspectionRoutes } from './inspection.ts';
 import { keyRoutes } from './keys.ts';
 import { meRoutes } from './me.ts';
 import { memberRoutes } from './members.ts';
@@ -71,6 +72,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       memberRoutes(routes, context);
       teamRoutes(routes, context);
       repositoryRoutes(routes, context);
+      inspectionRoutes(routes, context);
       robotRoutes(routes, context);
       grantRoutes(routes, context);
       accessRoutes(routes, context);
