@@ -57,6 +57,8 @@ const types: Readonly<Record<string, FileType>> = {
 
 const whiteoutPrefix = '.wh.';
 const opaqueName = '.wh..wh..opq';
+/** Of aufs, for its own use. */
+const driverPrefix = '.wh..wh.';
 
 /** The key of a path, and whether it would have led out. Dots and empty parts are resolved as the root's own. */
 export function keyOf(path: string): { readonly key: string; readonly escapes: boolean } {
@@ -91,7 +93,7 @@ export function fileOf(entry: TarEntry, layer: Digest): LayerFile | undefined {
   const nothing = { size: 0, linkTarget: undefined, note: undefined, offset: undefined, modifiedAt };
   if (last === opaqueName)
     return { ...common, ...nothing, key: folder, type: undefined, marks: marks.opaque };
-  if (last.startsWith(`${whiteoutPrefix}${whiteoutPrefix}`)) return undefined;
+  if (key.startsWith(driverPrefix) || key.includes(separator + driverPrefix)) return undefined;
   if (last.startsWith(whiteoutPrefix)) {
     const hidden = prefixOf(folder) + last.slice(whiteoutPrefix.length);
     return { ...common, ...nothing, key: hidden, type: undefined, marks: marks.whiteout };

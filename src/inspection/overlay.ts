@@ -50,14 +50,21 @@ export async function combineAll(
 }
 
 function upon(lower: LayerFile, upper: LayerFile): LayerFile {
-  const both = lower.marks | upper.marks;
+  // A folder in the place of a file goes on hiding what the file hid.
+  const isReplaced = upper.type !== undefined && isInTheWay(lower);
+  const both = lower.marks | upper.marks | (isReplaced ? marks.opaque : marks.none);
   // An opaque folder that its own layer does not list is the folder of the layer below.
   const shown = upper.type === undefined ? lower : upper;
   return shown.marks === both ? shown : { ...shown, marks: both };
 }
 
-function hidesBelow({ type, marks: own }: LayerFile): boolean {
-  return own !== marks.none || (type !== undefined && type !== 'directory');
+function hidesBelow(file: LayerFile): boolean {
+  return file.marks !== marks.none || isInTheWay(file);
+}
+
+/** Nothing can lie below it. */
+function isInTheWay({ type }: LayerFile): boolean {
+  return type !== undefined && type !== 'directory';
 }
 
 /**
