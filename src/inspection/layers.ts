@@ -204,20 +204,13 @@ export class Layers {
     }
   }
 
-  async #find(repository: RepositoryName, layer: Digest): Promise<LinkedBlob> {
-    try {
-      return await this.#blobs.find(repository, layer);
-    } catch (error) {
-      if (!(error instanceof OciError) || error.code !== 'BLOB_UNKNOWN') throw error;
-      throw new InspectionFault('absent', `layer ${layer} is not here, or damaged: push the image again`, {
-        cause: error,
-      });
-    }
+  #find(repository: RepositoryName, layer: Digest): Promise<LinkedBlob> {
+    return named(layer, () => this.#blobs.find(repository, layer));
   }
 
   async #open(repository: RepositoryName, layer: Digest) {
     const blob = await this.#find(repository, layer);
-    const open = await this.#blobs.open(repository, layer, blob);
+    const open = await named(layer, () => this.#blobs.open(repository, layer, blob));
     return {
       open,
       close: () => open.close(),
@@ -239,6 +232,16 @@ export class Layers {
         return error;
       },
     };
+  }
+}
+
+async function named<Result>(layer: Digest, find: () => Promise<Result>): Promise<Result> {
+  try {
+    return await find();
+  } catch (error) {
+    if (!(error instanceof OciError) || error.code !== 'BLOB_UNKNOWN') throw error;
+    const message = `layer ${layer} is not here, or damaged: push the image again`;
+    throw new InspectionFault('absent', message, { cause: error });
   }
 }
 
