@@ -180,9 +180,10 @@ const builder = '# buildkit';
 function instructionIn(createdBy: string): string {
   const whole = createdBy.trim();
   const text = whole.endsWith(builder) ? whole.slice(0, -builder.length).trim() : whole;
-  // Docker puts the build arguments in front: |2 A=1 B=2 /bin/sh -c …
-  const at = /^\|\d{1,4} /.test(text) ? text.indexOf(shell) : text.startsWith(shell) ? 0 : -1;
+  const ran = text.startsWith('RUN ') ? text.slice('RUN '.length) : text;
+  // Build arguments stand in front: |2 A=1 B=2 /bin/sh -c …
+  const at = /^\|\d{1,4} /.test(ran) ? ran.indexOf(shell) : ran.startsWith(shell) ? 0 : -1;
   if (at < 0) return text;
-  const command = text.slice(at + shell.length).trim();
+  const command = ran.slice(at + shell.length).trim();
   return command.startsWith(nop) ? command.slice(nop.length).trim() : `RUN ${command}`;
 }

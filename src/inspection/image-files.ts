@@ -173,7 +173,7 @@ function layeredImage(repository: RepositoryName, { manifest, body }: Chosen, on
   if (isIndex(manifest)) {
     throw new InspectionFault(
       'wrong',
-      'it is an index, which has no files itself: choose a platform, such as ?platform=linux/amd64',
+      'it is an index, which has no files itself: choose a platform, such as linux/amd64',
     );
   }
   const layers = listIn(body.layers).map(descriptorIn);

@@ -11,8 +11,14 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 export interface LayerLimits {
   /** Decompressed bytes for each compressed one, above what every layer may have. */
   readonly ratio: number;
-  /** How long one layer may be read, in seconds. */
+  /** How long all layers that an answer needs may be read, in seconds. */
   readonly seconds: number;
+}
+
+/** One reading: when it has to be over (monotonic, in milliseconds), and whether somebody still waits for it. */
+export interface Reading {
+  readonly until: number;
+  readonly signal: AbortSignal;
 }
 
 /** So much may come out of the smallest blob: files of zeros are honest. */
@@ -41,17 +47,16 @@ export async function* readLayer(
   blob: OpenBlob,
   compression: Compression,
   limits: LayerLimits,
-  signal: AbortSignal,
+  { until, signal }: Reading,
 ): AsyncGenerator<Buffer> {
   const most = Math.max(always, blob.size * limits.ratio);
-  const deadline = performance.now() + limits.seconds * 1000;
   let total = 0;
   try {
     for await (const chunk of decompress(blob, compression)) {
       signal.throwIfAborted();
       total += chunk.length;
       if (compression !== 'none' && total > most) throw tooDense(limits.ratio);
-      if (performance.now() > deadline) throw tooLong(limits.seconds);
+      if (performance.now() > until) throw tooLong(limits.seconds);
       yield chunk;
     }
   } catch (error) {
@@ -138,6 +143,6 @@ function tooDense(ratio: number): InspectionFault {
 }
 
 function tooLong(seconds: number): InspectionFault {
-  const message = `reading it took longer than ${seconds} s: pull the image and look there`;
+  const message = `reading the layers takes longer than ${seconds} s: try once more (what was read is kept for a while), or pull the image`;
   return new InspectionFault('too-large', message);
 }

@@ -10,7 +10,13 @@ import { type OpenBlob, ShortBlobError } from '../storage/blob-store.ts';
 import type { LinkedBlob } from '../storage/metadata-store.ts';
 import { InspectionFault } from './faults.ts';
 import { FileTree } from './file-tree.ts';
-import { type Compression, findCompression, type LayerLimits, readLayer } from './layer-bytes.ts';
+import {
+  type Compression,
+  findCompression,
+  type LayerLimits,
+  type Reading,
+  readLayer,
+} from './layer-bytes.ts';
 import { fileOf, type LayerFile, marks } from './layer-file.ts';
 import { combineAll, sortFiles } from './overlay.ts';
 import { SharedWork, Slots } from './slots.ts';
@@ -70,7 +76,7 @@ export class Layers {
       if (kept !== undefined) return kept;
       const giveBack = await this.#slots.take(shared);
       try {
-        return await this.#index(repository, layer, shared);
+        return await this.#index(repository, layer, this.#begin(shared));
       } finally {
         giveBack();
       }
@@ -88,8 +94,9 @@ export class Layers {
       try {
         const lists: (readonly LayerFile[])[] = [];
         let count = 0;
+        const reading = this.#begin(shared);
         for (const layer of layers) {
-          const list = await this.#index(repository, layer, shared);
+          const list = await this.#index(repository, layer, reading);
           count += list.files.length;
           if (count > mostFilesOfImage) throw tooMany('the image', mostFilesOfImage);
           lists.push(list.files);
@@ -132,7 +139,11 @@ export class Layers {
     }
   }
 
-  async #index(repository: RepositoryName, layer: Digest, signal: AbortSignal): Promise<Listing> {
+  #begin(signal: AbortSignal): Reading {
+    return { until: performance.now() + this.#limits.seconds * 1000, signal };
+  }
+
+  async #index(repository: RepositoryName, layer: Digest, reading: Reading): Promise<Listing> {
     const kept = this.#kept.get(layer);
     if (kept !== undefined) return kept;
     const files: LayerFile[] = [];
@@ -146,13 +157,13 @@ export class Layers {
     });
     await this.#withBlob(repository, layer, async (blob) => {
       const compression = await findCompression(blob);
-      for await (const chunk of readLayer(blob, compression, this.#limits, signal)) {
+      for await (const chunk of readLayer(blob, compression, this.#limits, reading)) {
         scanner.write(chunk);
         if (scanner.ended) break;
       }
       scanner.finish();
     });
-    const listing = { files: await sortFiles(files, signal) };
+    const listing = { files: await sortFiles(files, reading.signal) };
     this.#kept.set(layer, listing);
     return listing;
   }
@@ -170,7 +181,7 @@ export class Layers {
       const chunks =
         compression === 'none'
           ? open.stream({ start: offset, end: offset + size - 1 })
-          : readLayer(open, compression, this.#limits, signal);
+          : readLayer(open, compression, this.#limits, this.#begin(signal));
       let skip = compression === 'none' ? 0 : offset;
       let left = size;
       for await (const chunk of chunks as AsyncIterable<Buffer>) {

@@ -114,7 +114,7 @@ describe('a manifest', () => {
       [
         [one?.digest, 'ADD file:x in /', false, sha256('one')],
         [null, 'ENV MODE=test', true, null],
-        [two?.digest, 'RUN /bin/sh -c make', false, sha256('two')],
+        [two?.digest, 'RUN make', false, sha256('two')],
         [null, 'RUN echo $A', true, null],
       ],
     );

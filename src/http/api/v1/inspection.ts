@@ -88,10 +88,7 @@ function describeRoutes(routes: Routes, context: ApiContext, inspection: Inspect
       const { repository, chosen } = await choose(inspection, call);
       const config = inspection.manifests.configOf(chosen);
       if (config === undefined) {
-        throw new Problem(
-          'invalid',
-          'it has no config: of an index choose a platform, such as ?platform=linux/amd64',
-        );
+        throw new Problem('invalid', 'it has no config: of an index choose a platform, such as linux/amd64');
       }
       const read = await readSmallBlob(context.registry.blobs, repository, config.digest, longestConfig);
       if ('fault' in read) throw new Problem('not-found', `the config cannot be read: ${read.why}`);
@@ -196,7 +193,7 @@ function archiveRoutes(routes: Routes, context: ApiContext, inspection: Inspecti
       };
       const { repository, reference, chosen } = await choose(inspection, asked, '/query/reference');
       const { manifest } = chosen;
-      const host = new URL(publicBaseOf(context.config, call.request)).host;
+      const host = imageHost(publicBaseOf(context.config, call.request));
       const names =
         'tag' in reference
           ? { tag: reference.tag, image: `${host}/${repository}:${reference.tag}` }
@@ -222,6 +219,12 @@ async function choose(
   });
   if (chosen === undefined) throw notFound(`manifest ${referenceText(reference)} in ${repository}`);
   return { repository, reference, chosen };
+}
+
+/** What stands in front of the name of an image: no address of IPv6 can. */
+function imageHost(base: string): string {
+  const { host } = new URL(base);
+  return host.startsWith('[') ? 'localhost' : host;
 }
 
 const problems: Readonly<Record<FaultKind, readonly [ProblemCode, number]>> = {
