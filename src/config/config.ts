@@ -105,6 +105,10 @@ export interface Config {
   readonly signatures: {
     readonly simpleSigning: boolean;
   };
+  readonly inspection: {
+    readonly archiveFileLimit: number;
+    readonly archiveRatioLimit: number;
+  };
   readonly backup: {
     readonly schedule: string | undefined;
     readonly destination: string | undefined;

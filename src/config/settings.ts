@@ -283,6 +283,14 @@ export const settings = {
       'podman and skopeo keep simple signatures here; every pull of theirs then asks once more.',
     ),
   },
+  inspection: {
+    archiveFileLimit: setting(size(), '16MiB', 'The largest file that is read out of a layer.'),
+    archiveRatioLimit: setting(
+      wholeNumber(1, 100_000),
+      200,
+      'A layer that decompresses to more than so many times its size is not looked into (beyond 64 MiB).',
+    ),
+  },
   backup: {
     schedule: optional(schedule, 'When a backup is made by itself; empty: only by command.'),
     destination: optional(path, 'The folder of backups, on another disk.'),

@@ -5,6 +5,7 @@ import { addBackup } from './backup.ts';
 import { addConfig } from './config.ts';
 import { addDoctor } from './doctor.ts';
 import { addGc } from './gc.ts';
+import { addImage } from './image.ts';
 import { addImport } from './import.ts';
 import { addKey } from './key.ts';
 import { addLogin } from './login.ts';
@@ -32,7 +33,7 @@ import { addWhoami } from './whoami.ts';
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
-  ...[addSearch, addRepo, addProtect],
+  ...[addSearch, addRepo, addImage, addProtect],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;

@@ -108,6 +108,13 @@ PATCH,DELETE /api/v1/repositories/:repository [admin]
 GET /api/v1/repositories/:repository/-/aliases [read]
 DELETE /api/v1/repositories/:repository/-/aliases/:id [admin]
 GET /api/v1/repositories/:repository/-/usage [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/raw [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/config [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/referrers [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/files [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/file [read]
+GET /api/v1/repositories/:repository/-/archive [read]
 GET /api/v1/backups [auditor]
 `;
 

@@ -87,13 +87,21 @@ function apiRequest({ method, url }: Expectation, target: Target): MatrixRequest
     .replace(':user', target.user ?? '')
     .replace(':robot', `${target.namespace}+bot`)
     .replace(':team', 'dev')
+    .replace(':reference', 'v1')
     // The first operation is there; nothing else has such an id.
     .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999');
-  const query = url === '/api/v1/access' ? '?repository=acme/app' : '';
+  const query = queries[url.slice(url.lastIndexOf('/') + 1)] ?? '';
   const body = method === 'GET' ? undefined : uselessBody;
   const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
   return { method, path: path + query, body, headers, repository: undefined, target };
 }
+
+/** What the guard lets through gets no further without these. */
+const queries: Readonly<Record<string, string>> = {
+  access: '?repository=acme/app',
+  archive: '?reference=v1',
+  file: '?path=/etc/hosts',
+};
 
 function auditRequest(expectation: Expectation, namespace: (typeof namespaces)[number]): MatrixRequest {
   const target = { namespace, user: undefined };

@@ -9,6 +9,7 @@ import { parseBodies } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { damageRoutes } from './damage.ts';
 import { grantRoutes } from './grants.ts';
+import { inspectionRoutes } from './inspection.ts';
 import { keyRoutes } from './keys.ts';
 import { meRoutes } from './me.ts';
 import { memberRoutes } from './members.ts';
@@ -68,6 +69,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext, paths: 
       teamRoutes(routes, context);
       repositoryListRoutes(routes, context);
       repositoryRoutes(routes, context);
+      inspectionRoutes(routes, context);
       robotRoutes(routes, context);
       grantRoutes(routes, context);
       accessRoutes(routes, context);

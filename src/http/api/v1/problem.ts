@@ -119,6 +119,8 @@ const codesOfOci: Partial<Record<OciError['code'], ProblemCode>> = {
   UNAUTHORIZED: 'unauthenticated',
   DENIED: 'denied',
   NAME_UNKNOWN: 'not-found',
+  MANIFEST_UNKNOWN: 'not-found',
+  BLOB_UNKNOWN: 'not-found',
   TOOMANYREQUESTS: 'too-many-requests',
   UNAVAILABLE: 'unavailable',
   UNKNOWN: 'internal',
