@@ -8,9 +8,11 @@ import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
+import type { DeletedStore, Deprecation, ManifestManagement, TagManagement } from './tag-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
 export * from './event-store.ts';
+export * from './tag-store.ts';
 export * from './terms.ts';
 
 /** A removed namespace takes no new repository, not even of an administrator: as if its name could not be. */
@@ -24,6 +26,7 @@ export interface MetadataStore {
   readonly tags: TagStore;
   readonly blobs: BlobIndex;
   readonly uploads: UploadIndex;
+  readonly deleted: DeletedStore;
   readonly events: EventStore;
   readonly accounts: AccountStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
@@ -58,6 +61,7 @@ export interface Repository {
   /** False while it holds blobs and uploads alone: then it has no tags list and is not in the catalog. */
   readonly live: boolean;
   readonly manifests: number;
+  readonly deprecation?: Deprecation | undefined;
 }
 
 export interface RepositoryStore {
@@ -74,7 +78,12 @@ export interface RepositoryStore {
   /** Changes a live repository; a change of visibility moves the policy. False: unknown. */
   update(options: {
     readonly name: RepositoryName;
-    readonly changes: { readonly visibility?: Visibility; readonly description?: string };
+    readonly changes: {
+      readonly visibility?: Visibility;
+      readonly description?: string;
+      /** null: none any more. */
+      readonly deprecation?: Deprecation | null;
+    };
     readonly origin: Origin;
   }): Promise<boolean>;
   /** Totals for metrics. Counting may take milliseconds: not for a hot path. */
@@ -96,6 +105,8 @@ export interface StoredManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Buffer;
+  /** The notice of the tag that it was asked for by, else of the repository. */
+  readonly deprecation?: Deprecation;
 }
 
 /** What a manifest says, as the store needs it; made by oci/manifest.ts. */
@@ -114,6 +125,10 @@ export interface ManifestToStore {
   readonly artifactType: string | undefined;
   /** Bytes of config and layers as the descriptors tell them. */
   readonly imageBytes: number;
+  /** What it is for; undefined: nobody has looked yet. */
+  readonly platforms?: readonly string[] | undefined;
+  /** Whether it is a signature of its subject. */
+  readonly isSignature?: boolean;
 }
 
 export const sparseModes = ['none', 'index', 'all'] as const;
@@ -157,14 +172,13 @@ export interface Pulls {
   readonly lastAt: number;
 }
 
-export interface ManifestStore {
+export type ManifestStat = Omit<StoredManifest, 'bytes'> & { readonly size: number };
+
+export interface ManifestStore extends ManifestManagement {
   /** The hot path: one indexed read. undefined when the repository or the manifest is unknown. */
   find(repository: RepositoryName, reference: Reference): Promise<StoredManifest | undefined>;
   /** Like find, without the bytes. */
-  stat(
-    repository: RepositoryName,
-    reference: Reference,
-  ): Promise<{ readonly digest: Digest; readonly mediaType: string; readonly size: number } | undefined>;
+  stat(repository: RepositoryName, reference: Reference): Promise<ManifestStat | undefined>;
   /**
    * Checks every reference and writes manifest, edges, tags, history and event together. Creates the repository (and an
    * unowned namespace) where there is none, with the visibility that its namespace, else the registry gives to new ones.
@@ -188,7 +202,7 @@ export interface ManifestStore {
 
 // ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface TagStore {
+export interface TagStore extends TagManagement {
   /** Tags in bytewise order, beginning after `after`; undefined when the repository is unknown or not live. */
   list(
     repository: RepositoryName,

@@ -10,6 +10,8 @@ import { describeEventStore } from './metadata-store-events.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
+import { describeRetagging } from './metadata-store-retag.ts';
+import { describeTagLists } from './metadata-store-tags.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
 
 /** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
@@ -28,5 +30,7 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeEventStore(name, open);
   describeCollectorStore(name, open);
   describeQuotaStore(name, open);
+  describeTagLists(name, open);
+  describeRetagging(name, open);
   describeScrubStore(name, open);
 }

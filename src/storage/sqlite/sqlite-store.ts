@@ -2,10 +2,11 @@
 import { mkdirSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
-import type { EventStore, ManifestStore, MetadataStore } from '../metadata-store.ts';
+import type { EventStore, ManifestManagement, ManifestStore, MetadataStore } from '../metadata-store.ts';
 import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { type Connection, openReader, tellsDamage } from './connection.ts';
 import { makeEventReads } from './event-reads.ts';
+import { makeManagementStores } from './management-stores.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
@@ -102,6 +103,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
     }
   };
 
+  const management = makeManagementStores(parts, ask);
   return {
     repositories: {
       find: (name) => ask(() => reads.findRepository(name)),
@@ -110,8 +112,9 @@ export function makeStore(parts: StoreParts): MetadataStore {
       update: (options) => writer.run('updateRepository', options),
       totals: () => ask(() => reads.totals()),
     },
-    manifests: makeManifestStore(parts, ask),
+    manifests: { ...makeManifestStore(parts, ask), ...management.manifests },
     tags: {
+      ...management.tags,
       list: (repository, page) => ask(() => reads.listTags(repository, page)),
       remove: (repository, tag, origin) => writer.run('removeTag', { repository, tag, origin }),
     },
@@ -139,6 +142,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
       expire: (bounds) => writer.run('expireUploads', bounds),
       filterClosed: (ids) => ask(() => ids.filter((id) => reads.findUploadTouched(id) === undefined)),
     },
+    deleted: management.deleted,
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
     instance: () => ask(() => reads.instance()),
@@ -156,7 +160,10 @@ export function makeStore(parts: StoreParts): MetadataStore {
   };
 }
 
-function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
+function makeManifestStore(
+  { writer, reads }: StoreParts,
+  ask: Ask,
+): Omit<ManifestStore, keyof ManifestManagement> {
   return {
     find: (repository, reference) => ask(() => reads.findManifest(repository, reference)),
     stat: (repository, reference) => ask(() => reads.statManifest(repository, reference)),
