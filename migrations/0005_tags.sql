@@ -51,6 +51,12 @@ END;
 CREATE TRIGGER tag_removed AFTER DELETE ON tag BEGIN
   UPDATE manifest_summary SET tags = tags - 1 WHERE manifest_id = OLD.manifest_id;
 END;
+CREATE TRIGGER pulls_begun AFTER INSERT ON pull_count BEGIN
+  UPDATE manifest_summary SET pulled_at = max(pulled_at, NEW.last_at) WHERE manifest_id = NEW.manifest_id;
+END;
+CREATE TRIGGER pulls_counted AFTER UPDATE OF last_at ON pull_count BEGIN
+  UPDATE manifest_summary SET pulled_at = max(pulled_at, NEW.last_at) WHERE manifest_id = NEW.manifest_id;
+END;
 
 -- ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

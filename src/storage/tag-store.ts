@@ -5,14 +5,13 @@ import type { ManifestKind } from '../oci/media-types.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { TagHistoryAction } from './event-store.ts';
-import type { NamespaceRemoved } from './metadata-store.ts';
 import type { Origin, Page } from './terms.ts';
 
 /** A notice that something should not be used any more. */
 export interface Deprecation {
   readonly message: string;
   /** What to use instead, as people write references. */
-  readonly replacement?: string | undefined;
+  readonly replacement?: string;
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +135,7 @@ export type SetTagOutcome =
   /** The tag is not where `expected` says. */
   | { readonly outcome: 'changed' }
   | { readonly outcome: 'too-many'; readonly limit: number }
-  | NamespaceRemoved;
+  | { readonly outcome: 'namespace-removed' };
 
 // ── removing many ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,12 +1,21 @@
 // The parts of the metadata store by which people manage tags and manifests, and what was deleted.
 import type { DeletedStore, ManifestManagement, TagManagement } from '../metadata-store.ts';
+import type { Connection } from './connection.ts';
 import { makeDeletedReads } from './deleted-reads.ts';
 import type { Ask } from './sqlite-accounts.ts';
-import type { StoreParts } from './sqlite-store.ts';
 import { makeTagReads } from './tag-reads.ts';
+import type { WriterThread } from './writer-thread.ts';
 
 /** The stores over what was opened. */
-export function makeManagementStores({ writer, reader, ticks }: StoreParts, ask: Ask) {
+export function makeManagementStores(
+  parts: {
+    readonly writer: Pick<WriterThread, 'run'>;
+    readonly reader: Connection;
+    readonly ticks: () => number;
+  },
+  ask: Ask,
+) {
+  const { writer, reader, ticks } = parts;
   const reads = makeTagReads(reader, ask);
   const past = makeDeletedReads(reader, ticks);
   return {

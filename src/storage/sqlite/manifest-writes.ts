@@ -149,7 +149,6 @@ export class ManifestWrites {
   recordPulls(_now: Now, pulls: readonly Pulls[]): void {
     for (const pull of pulls) {
       this.#statements.addPulls.run(pull.pulls, Math.floor(pull.lastAt), pull.digest, pull.repository);
-      this.#summaries.notePull(pull);
     }
   }
 

@@ -1,6 +1,5 @@
 // The steps that keep manifest_summary, what lists tell of a manifest without its bytes. They run inside the transaction of the
-// intention that calls them; the row itself, and how many tags point at the manifest, is the business of triggers.
-import type { Digest } from '../../oci/digest.ts';
+// intention that calls them; the row itself, how many tags there are and when somebody pulled is the business of triggers.
 import type { ManifestDescription, ManifestToStore } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
@@ -13,15 +12,12 @@ export const sql = {
   copy: `UPDATE manifest_summary SET (kind, size, platforms, signs) =
       (SELECT s.kind, s.size, s.platforms, s.signs FROM manifest_summary s WHERE s.manifest_id = ?)
     WHERE manifest_id = ?`,
-  restore: `UPDATE manifest_summary SET (size, platforms, signs, pulled_at) =
-      (SELECT t.size, t.platforms, t.signs, t.pulled_at FROM trash t WHERE t.id = ?)
+  restore: `UPDATE manifest_summary SET (size, platforms, signs) =
+      (SELECT t.size, t.platforms, t.signs FROM trash t WHERE t.id = ?)
     WHERE manifest_id = ?`,
   childrenOf: 'SELECT child_id FROM manifest_child WHERE parent_id = ?',
   parentsOf: 'SELECT parent_id FROM manifest_child WHERE child_id = ?',
   blobsOf: `SELECT b.id, b.size FROM manifest_blob e JOIN blob b ON b.id = e.blob_id WHERE e.manifest_id = ?`,
-  pulled: `UPDATE manifest_summary SET pulled_at = max(pulled_at, ?) WHERE manifest_id =
-    (SELECT m.id FROM repository r JOIN manifest m ON m.repository_id = r.id AND m.digest = ?
-      WHERE r.name = ? AND r.state <> 'deleted')`,
 } as const;
 
 const mostWalked = { childrenOf: 20_000, parentsOf: 200 } as const;
@@ -91,10 +87,5 @@ export class SummaryWrites {
       }
     }
     return seen;
-  }
-
-  /** Notes when a manifest was pulled last, in Unix seconds. */
-  notePull(pull: { readonly repository: string; readonly digest: Digest; readonly lastAt: number }): void {
-    this.#statements.pulled.run(Math.floor(pull.lastAt), pull.digest, pull.repository);
   }
 }

@@ -4,14 +4,17 @@ import { namespaceOf, parseRepositoryName, type RepositoryName } from '../../../
 import type { Repository } from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
 import { notFound, parseMember } from './problem.ts';
+import { needRole } from './repository-roles.ts';
 import { found, type Routes } from './route.ts';
-import { description, strict, visibility } from './schemas.ts';
+import { description, nullable, strict, visibility } from './schemas.ts';
+import { checkDeprecation, deprecationSchema } from './tag-shapes.ts';
 
 const repositorySchema = strict({
   name: Type.String(),
   namespace: Type.String(),
   visibility,
   description: Type.String(),
+  deprecation: nullable(deprecationSchema),
 });
 
 export function repositoryRoutes(routes: Routes, context: ApiContext): void {
@@ -26,11 +29,13 @@ export function repositoryRoutes(routes: Routes, context: ApiContext): void {
   });
 
   routes.declare('repositories', 'PATCH', '/repositories/:repository', {
-    need: ['admin'],
+    need: ['maintain'],
     summary: 'Changes a repository (JSON merge patch). A new visibility holds from the next request.',
+    description: 'All but `deprecation` takes the role admin.',
     body: strict({
       visibility: Type.Optional(visibility),
       description: Type.Optional(description),
+      deprecation: Type.Optional(nullable(deprecationSchema)),
     }),
     answers: { 200: repositorySchema },
     content: true,
@@ -38,8 +43,12 @@ export function repositoryRoutes(routes: Routes, context: ApiContext): void {
       const repository = await repositories.find(nameIn(params.repository));
       return repository?.live ? show(repository) : undefined;
     },
-    handle: async ({ params, body, origin }) => {
+    handle: async (call) => {
+      const { params, body, origin } = call;
       const name = nameIn(params.repository);
+      const { deprecation, ...others } = body;
+      if (Object.keys(others).length > 0) await needRole(context, call, name, 'admin');
+      if (deprecation !== undefined) checkDeprecation(name, deprecation);
       if (!(await repositories.update({ name, changes: body, origin }))) throw unknown(name);
       return found(show(await findLive(context, name)));
     },
@@ -67,5 +76,6 @@ function show(repository: Repository): Static<typeof repositorySchema> {
     namespace: namespaceOf(name),
     visibility: repository.visibility,
     description: repository.description,
+    deprecation: repository.deprecation === undefined ? null : { ...repository.deprecation },
   };
 }
