@@ -13,7 +13,12 @@ describe('a repository', () => {
     assert.equal(await pull(), 401);
     const changes = { visibility: 'public', description: 'The shop' };
     const changed = await admin.patch('/repositories/acme%2Fteam%2Fweb', changes);
-    assert.deepEqual(changed.body, { name: 'acme/team/web', namespace: 'acme', ...changes, deprecation: null });
+    assert.deepEqual(changed.body, {
+      name: 'acme/team/web',
+      namespace: 'acme',
+      ...changes,
+      deprecation: null,
+    });
     assert.equal(await pull(), 200);
     const shown = await admin.get('/repositories/acme%2Fteam%2Fweb');
     assert.deepEqual([shown.body, shown.headers.get('etag')], [changed.body, changed.headers.get('etag')]);

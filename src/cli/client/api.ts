@@ -56,8 +56,14 @@ export class Api {
     return this.#call<T>('POST', where, query, body);
   }
 
-  put<T>(where: string, body?: unknown, query: Query = {}): Promise<T> {
-    return this.#call<T>('PUT', where, query, body);
+  /** `headers`: preconditions. */
+  put<T>(
+    where: string,
+    body?: unknown,
+    query: Query = {},
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<T> {
+    return this.#call<T>('PUT', where, query, body, 'application/json', headers);
   }
 
   /** JSON merge patch: null clears a member. */
@@ -99,6 +105,7 @@ export class Api {
     query: Query,
     body?: unknown,
     type = 'application/json',
+    more: Readonly<Record<string, string>> = {},
   ): Promise<T> {
     const { target, headers } = this.door;
     const isText = typeof body === 'string' || Buffer.isBuffer(body);
@@ -107,6 +114,7 @@ export class Api {
       path: fullPath(where, query),
       headers: {
         ...headers,
+        ...more,
         accept: 'application/json',
         ...(body === undefined ? {} : { 'content-type': type }),
       },

@@ -3,6 +3,7 @@ import { addAccess } from './access.ts';
 import { addAudit } from './audit.ts';
 import { addBackup } from './backup.ts';
 import { addConfig } from './config.ts';
+import { addDeleted } from './deleted.ts';
 import { addDoctor } from './doctor.ts';
 import { addGc } from './gc.ts';
 import { addImport } from './import.ts';
@@ -19,6 +20,7 @@ import { addServe } from './serve.ts';
 import { addSession } from './session.ts';
 import { addSetup } from './setup.ts';
 import { addStatus } from './status.ts';
+import { addTag } from './tag.ts';
 import { addTeam } from './team.ts';
 import { addToken } from './token.ts';
 import { addUsage } from './usage.ts';
@@ -30,6 +32,7 @@ import { addWhoami } from './whoami.ts';
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess, addRepo],
+  ...[addTag, addDeleted],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;
