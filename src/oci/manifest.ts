@@ -1,6 +1,7 @@
 // Manifests (OCI image-spec manifest.md, image-index.md and the former artifact.md; Docker schema 2 and manifest list):
 // what a pushed document is, what it refers to, and a sentence for everything that is wrong with it.
 // The bytes are never changed: a manifest is its digest.
+import { namesPlatform, platformsListed, tellsSignature } from './description.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { OciError } from './errors.ts';
 import { isJsonObject, parseBoundedJson } from './json.ts';
@@ -25,6 +26,12 @@ export interface ParsedManifest {
   readonly artifactType: string | undefined;
   /** Bytes of config and layers as the descriptors tell them, each digest once. A safe integer. */
   readonly imageBytes: number;
+  /** The config that names the platform of an image; undefined: none does. */
+  readonly platformConfig: Digest | undefined;
+  /** What an index lists as its platforms, as 'linux/amd64'; of an image its config tells. */
+  readonly platforms: readonly string[];
+  /** Whether it is a signature of its subject. */
+  readonly isSignature: boolean;
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -64,6 +71,7 @@ export function parseManifest(
   const config = kind === 'image' ? readDescriptor(body.config, '/config') : undefined;
   const layers = kind === 'index' ? [] : readDescriptors(body, kind === 'image' ? 'layers' : 'blobs');
   const childTypes = kind === 'index' ? readChildren(body) : new Map<Digest, string>();
+  const artifactType = readArtifactType(body) ?? (config?.mediaType || undefined);
   return {
     digest: options.digest,
     mediaType,
@@ -75,8 +83,12 @@ export function parseManifest(
     subject: isAbsent(body.subject)
       ? undefined
       : storableDigest(readDescriptor(body.subject, '/subject'), '/subject'),
-    artifactType: readArtifactType(body) ?? (config?.mediaType || undefined),
+    artifactType,
     imageBytes: addSizes(config === undefined ? layers : [config, ...layers]),
+    platformConfig:
+      config !== undefined && namesPlatform(config.mediaType) ? storableDigest(config, '/config') : undefined,
+    platforms: kind === 'index' ? platformsListed(body.manifests) : [],
+    isSignature: !isAbsent(body.subject) && tellsSignature(artifactType, body.annotations),
   };
 }
 

@@ -12,6 +12,7 @@ import type {
   StoredManifest,
 } from '../storage/metadata-store.ts';
 import { noRepository } from './no-repository.ts';
+import type { Platforms } from './platforms.ts';
 import type { PullCounter } from './pull-counter.ts';
 import { withinQuota } from './quota.ts';
 import type { WriteGate } from './writes.ts';
@@ -26,18 +27,21 @@ export class Manifests {
   readonly #metadata: MetadataStore;
   readonly #writes: WriteGate;
   readonly #pulls: PullCounter;
+  readonly #platforms: Platforms;
   readonly #sparse: SparseMode;
 
   constructor(options: {
     metadata: MetadataStore;
     writes: WriteGate;
     pulls: PullCounter;
+    platforms: Platforms;
     sparse: SparseMode;
   }) {
     this.#store = options.metadata.manifests;
     this.#metadata = options.metadata;
     this.#writes = options.writes;
     this.#pulls = options.pulls;
+    this.#platforms = options.platforms;
     this.#sparse = options.sparse;
   }
 
@@ -90,9 +94,11 @@ export class Manifests {
         },
       );
     }
-    const manifest = parseManifest(bytes, options.contentType, { digest });
+    const parsed = parseManifest(bytes, options.contentType, { digest });
     const tags = [...new Set('tag' in reference ? [reference.tag, ...options.tags] : options.tags)];
     await this.#writes.admitContent();
+    const { platformConfig: _config, ...told } = parsed;
+    const manifest = { ...told, platforms: await this.#platforms.find(repository, parsed) };
     const put = await withinQuota(() =>
       this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin, create }),
     );

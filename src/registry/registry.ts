@@ -8,10 +8,12 @@ import { Collector } from './collector.ts';
 import { Manifests } from './manifests.ts';
 import { Operations } from './operations.ts';
 import { Placements } from './placements.ts';
+import { Platforms } from './platforms.ts';
 import { PullCounter } from './pull-counter.ts';
 import { Retention } from './retention.ts';
 import { type FoundDamage, Scrub } from './scrub.ts';
 import { Sweep } from './sweep.ts';
+import { Tagging } from './tagging.ts';
 import { Unlinks } from './unlinks.ts';
 import { Uploads } from './uploads.ts';
 import { type Ballast, WriteGate, type WriteLimits } from './writes.ts';
@@ -48,6 +50,7 @@ export interface Registry {
   readonly writes: WriteGate;
   readonly blobs: Blobs;
   readonly manifests: Manifests;
+  readonly tagging: Tagging;
   readonly uploads: Uploads;
   readonly sweep: Sweep;
   readonly operations: Operations;
@@ -82,6 +85,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const { metadata, blobs: store, clock, settings } = options;
   const writes = new WriteGate(store, options.ballast, settings);
   const pulls = new PullCounter(metadata.manifests, clock);
+  const platforms = new Platforms({ metadata, store });
   const placements = new Placements();
   const unlinks = new Unlinks({ index: metadata.blobs, store, writes });
   const { idleExpirySeconds, longestSeconds, ...limits } = settings.uploads;
@@ -98,7 +102,8 @@ export function createRegistry(options: RegistryOptions): Registry {
       leaseSeconds: settings.leaseSeconds,
       onDamage: options.onDamage,
     }),
-    manifests: new Manifests({ metadata, writes, pulls, sparse: settings.sparseManifests }),
+    manifests: new Manifests({ metadata, writes, pulls, platforms, sparse: settings.sparseManifests }),
+    tagging: new Tagging({ metadata, writes, pulls }),
     uploads: new Uploads({
       index: metadata.uploads,
       store,
@@ -112,6 +117,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       metadata,
       blobs: store,
       pulls,
+      platforms,
       writes,
       unlinks,
       placements,

@@ -5,7 +5,7 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Origin, Page } from './terms.ts';
 
-export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink', 'sign'] as const;
+export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink', 'sign', 'restore'] as const;
 /** Changes of content. */
 export type EventKind = (typeof eventKinds)[number];
 
@@ -50,11 +50,14 @@ export const auditActions = [
   'quota.set',
   'quota.warn',
   'rule.set',
+  'tag.update',
+  'deleted.purge',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
 /**
- * One change, written in its transaction. push, delete and sign are of manifests, mount and unlink of blobs, tag and untag of tags.
+ * One change, written in its transaction. push, delete, restore and sign are of manifests, mount and unlink of blobs, tag and
+ * untag of tags.
  */
 export interface RegistryEvent {
   readonly seq: number;
@@ -103,11 +106,18 @@ export interface SignIns {
   readonly count: number;
 }
 
+/**
+ * How a tag came to where it points. retag: to another manifest that the repository had; copy: to one that came from another
+ * repository; restore: to one that it pointed at before, or that was deleted.
+ */
+export const tagHistoryActions = ['push', 'retag', 'copy', 'restore', 'delete'] as const;
+export type TagHistoryAction = (typeof tagHistoryActions)[number];
+
 export interface TagHistoryEntry {
   readonly name: Tag;
   /** undefined = the tag was removed. */
   readonly digest: Digest | undefined;
-  readonly action: 'push' | 'delete';
+  readonly action: TagHistoryAction;
   readonly at: number;
   readonly actor: string;
 }

@@ -3,6 +3,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
+import type { Deprecation } from './tag-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
 
 /** Where to read more about a repository. */
@@ -29,6 +30,8 @@ export interface RepositoryRecord {
   readonly lastPulledAt: number | undefined;
   readonly lastPushedAt: number | undefined;
   readonly createdAt: number;
+  /** That it should not be used any more, and what instead. */
+  readonly deprecation: Deprecation | undefined;
 }
 
 export interface RepositoryDetails extends RepositoryRecord {
@@ -44,6 +47,8 @@ export interface RepositoryChanges {
   readonly readme?: string;
   readonly links?: readonly RepositoryLink[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** null: none any more. */
+  readonly deprecation?: Deprecation | null;
 }
 
 /** Where live repositories stand next to each other in order of name. `from` and `to` are inclusive bounds of names. */

@@ -12,28 +12,14 @@ import type { ManagedRepositoryStore, RepositoryChanges } from './managed-reposi
 import type { ProtectionStore } from './protection-store.ts';
 import type { RetentionStore } from './retention-store.ts';
 import type { SignatureStore } from './signature-store.ts';
-import type { Origin, Page, Visibility } from './terms.ts';
+import type { DeletedStore, Deprecation, ManifestManagement, TagManagement } from './tag-store.ts';
+import type { Creating, NoRepository, Origin, Page, Visibility } from './terms.ts';
 
 export * from './event-store.ts';
 export * from './managed-repository-store.ts';
 export * from './signature-store.ts';
+export * from './tag-store.ts';
 export * from './terms.ts';
-
-/** Why a push makes no repository where there is none. */
-export interface NoRepository {
-  readonly outcome: /** A removed namespace takes no new repository, not even of an administrator. */
-    | 'namespace-removed'
-    /** The name is kept for a repository that was moved away. */
-    | 'name-kept'
-    /** The caller did not want one to be made. */
-    | 'not-created';
-}
-
-/** What may make a repository where there is none. */
-export interface Creating {
-  /** false: the repository has to be there already. */
-  readonly create?: boolean | undefined;
-}
 
 export interface MetadataStore {
   readonly repositories: RepositoryStore;
@@ -42,6 +28,7 @@ export interface MetadataStore {
   readonly blobs: BlobIndex;
   readonly uploads: UploadIndex;
   readonly signatures: SignatureStore;
+  readonly deleted: DeletedStore;
   readonly events: EventStore;
   readonly accounts: AccountStore;
   readonly protection: ProtectionStore;
@@ -80,6 +67,7 @@ export interface Repository {
   /** False while it holds blobs and uploads alone: then it has no tags list and is not in the catalog. */
   readonly live: boolean;
   readonly manifests: number;
+  readonly deprecation?: Deprecation | undefined;
 }
 
 export interface RepositoryStore extends ManagedRepositoryStore {
@@ -119,13 +107,8 @@ export interface StoredManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Buffer;
-}
-
-/** What is told of a manifest without its bytes. */
-export interface ManifestStat {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly size: number;
+  /** The notice of the tag that it was asked for by, else of the repository. */
+  readonly deprecation?: Deprecation;
 }
 
 /** What a manifest says, as the store needs it; made by oci/manifest.ts. */
@@ -144,6 +127,10 @@ export interface ManifestToStore {
   readonly artifactType: string | undefined;
   /** Bytes of config and layers as the descriptors tell them. */
   readonly imageBytes: number;
+  /** What it is for; undefined: nobody has looked yet. */
+  readonly platforms?: readonly string[] | undefined;
+  /** Whether it is a signature of its subject. */
+  readonly isSignature?: boolean;
 }
 
 export const sparseModes = ['none', 'index', 'all'] as const;
@@ -187,7 +174,10 @@ export interface Pulls {
   readonly lastAt: number;
 }
 
-export interface ManifestStore {
+/** What is told of a manifest without its bytes. */
+export type ManifestStat = Omit<StoredManifest, 'bytes'> & { readonly size: number };
+
+export interface ManifestStore extends ManifestManagement {
   /** The hot path: one indexed read. undefined when the repository or the manifest is unknown. */
   find(repository: RepositoryName, reference: Reference): Promise<StoredManifest | undefined>;
   /** Like find, without the bytes. */
@@ -215,7 +205,7 @@ export interface ManifestStore {
 
 // ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface TagStore {
+export interface TagStore extends TagManagement {
   /** Tags in bytewise order, beginning after `after`; undefined when the repository is unknown or not live. */
   list(
     repository: RepositoryName,

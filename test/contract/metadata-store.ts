@@ -12,7 +12,9 @@ import { describeManifestStore } from './metadata-store-manifests.ts';
 import { describeMoves } from './metadata-store-moves.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
+import { describeRetagging } from './metadata-store-retag.ts';
 import { describeSignatureStore } from './metadata-store-signatures.ts';
+import { describeTagLists } from './metadata-store-tags.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
 import { describeProtectionStore } from './protection-store.ts';
 
@@ -35,6 +37,8 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeEventStore(name, open);
   describeCollectorStore(name, open);
   describeQuotaStore(name, open);
+  describeTagLists(name, open);
+  describeRetagging(name, open);
   describeScrubStore(name, open);
   describeProtectionStore(name, open);
 }

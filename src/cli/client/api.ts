@@ -57,8 +57,14 @@ export class Api {
     return this.#call<T>('POST', where, query, body);
   }
 
-  put<T>(where: string, body?: unknown, query: Query = {}): Promise<T> {
-    return this.#call<T>('PUT', where, query, body);
+  /** `headers`: preconditions. */
+  put<T>(
+    where: string,
+    body?: unknown,
+    query: Query = {},
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<T> {
+    return this.#call<T>('PUT', where, query, body, 'application/json', headers);
   }
 
   /**
@@ -112,8 +118,9 @@ export class Api {
     query: Query,
     body?: unknown,
     type = 'application/json',
+    more: Readonly<Record<string, string>> = {},
   ): Promise<T> {
-    const answer = await this.#exchange(method, where, query, body, type);
+    const answer = await this.#exchange(method, where, query, body, type, more);
     return (answer.body === '' ? undefined : parseBody(answer, this.door)) as T;
   }
 

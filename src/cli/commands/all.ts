@@ -3,6 +3,7 @@ import { addAccess } from './access.ts';
 import { addAudit } from './audit.ts';
 import { addBackup } from './backup.ts';
 import { addConfig } from './config.ts';
+import { addDeleted } from './deleted.ts';
 import { addDoctor } from './doctor.ts';
 import { addGc } from './gc.ts';
 import { addImage } from './image.ts';
@@ -22,6 +23,7 @@ import { addServe } from './serve.ts';
 import { addSession } from './session.ts';
 import { addSetup } from './setup.ts';
 import { addStatus } from './status.ts';
+import { addTag } from './tag.ts';
 import { addTeam } from './team.ts';
 import { addToken } from './token.ts';
 import { addUsage } from './usage.ts';
@@ -33,7 +35,7 @@ import { addWhoami } from './whoami.ts';
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
-  ...[addSearch, addRepo, addImage, addProtect],
+  ...[addSearch, addRepo, addTag, addImage, addDeleted, addProtect],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;

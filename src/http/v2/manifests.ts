@@ -2,12 +2,13 @@
 import { isAscii } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/errors.ts';
 import { parseReference, parseTag, type Reference, type Tag } from '../../oci/reference.ts';
+import type { StoredManifest } from '../../storage/metadata-store.ts';
 import { readBody } from '../body.ts';
 import { entityTagOf, matchesEntityTag } from '../conditional.ts';
 import { declare, type HttpContext, linkTo } from '../context.ts';
+import { warnOfDeprecation } from '../deprecation.ts';
 import { originOf, repositoryOf } from '../guard.ts';
 import { queryValues } from '../query.ts';
 
@@ -25,7 +26,7 @@ export function manifestRoutes(app: FastifyInstance, context: HttpContext): void
       'pull',
       async (request, reply) => {
         const manifest = await manifests.pull(repositoryOf(request), referenceOf(request));
-        if (describe(request, reply, manifest.digest, manifest.mediaType)) return reply.code(304).send();
+        if (describe(request, reply, manifest)) return reply.code(304).send();
         return sendBytes(reply.header('content-length', manifest.bytes.length), manifest.bytes);
       },
     ],
@@ -33,7 +34,7 @@ export function manifestRoutes(app: FastifyInstance, context: HttpContext): void
       'pull',
       async (request, reply) => {
         const manifest = await manifests.stat(repositoryOf(request), referenceOf(request));
-        if (describe(request, reply, manifest.digest, manifest.mediaType)) return reply.code(304).send();
+        if (describe(request, reply, manifest)) return reply.code(304).send();
         return reply.header('content-length', manifest.size).send();
       },
     ],
@@ -85,8 +86,13 @@ function referenceOf(request: FastifyRequest): Reference {
   return parseReference((request.params as { reference: string }).reference);
 }
 
+type Told = Pick<StoredManifest, 'digest' | 'mediaType' | 'deprecation'>;
+
 // Sets what GET and HEAD share; true when the client has these bytes already.
-function describe(request: FastifyRequest, reply: FastifyReply, digest: Digest, mediaType: string): boolean {
+function describe(request: FastifyRequest, reply: FastifyReply, manifest: Told): boolean {
+  const { digest, mediaType, deprecation } = manifest;
+  if (deprecation !== undefined)
+    warnOfDeprecation(reply, repositoryOf(request), referenceOf(request), deprecation);
   reply
     .header('docker-content-digest', digest)
     .header('etag', entityTagOf(digest))

@@ -51,6 +51,7 @@ export class EventWrites {
       readonly repository: RepositoryName;
       readonly reference?: string | undefined;
       readonly digest?: string | undefined;
+      readonly detail?: Readonly<Record<string, unknown>>;
     },
   ): void {
     this.#add({ at: now.at, kind, origin, ...about, namespace: namespaceOf(about.repository) });

@@ -12,6 +12,8 @@ import type { KeepTimes, Now } from './now.ts';
 import { makeRuleIntentions } from './rule-intentions.ts';
 import { SharedWrites } from './shared-writes.ts';
 import { SignatureWrites } from './signature-writes.ts';
+import { SummaryWrites } from './summary-writes.ts';
+import { TagIntentions } from './tag-intentions.ts';
 import { TagWrites } from './tag-writes.ts';
 
 export const sql = {
@@ -28,7 +30,9 @@ export type OutputOf<Name extends IntentionName> = ReturnType<Intentions[Name]>;
 export function makeIntentions(db: Connection, keep: KeepTimes) {
   const shared = new SharedWrites(db, keep);
   const tags = new TagWrites(db, shared);
-  const manifests = new ManifestWrites(db, shared, tags, keep);
+  const summaries = new SummaryWrites(db);
+  const manifests = new ManifestWrites(db, shared, { tags, summaries }, keep);
+  const management = new TagIntentions(db, shared, { tags, summaries });
   const blobs = new BlobWrites(db, shared);
   const signatures = new SignatureWrites(db, shared);
   const advanceTicks = db.prepare(sql.advanceTicks);
@@ -38,6 +42,13 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
     putManifest: manifests.putManifest.bind(manifests),
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),
+    setTag: management.setTag.bind(management),
+    removeTags: management.removeTags.bind(management),
+    restoreManifest: management.restoreManifest.bind(management),
+    restoreTag: management.restoreTag.bind(management),
+    purgeManifest: management.purgeManifest.bind(management),
+    deprecateTag: management.deprecateTag.bind(management),
+    describeManifests: summaries.noteDescriptions.bind(summaries),
     recordPulls: manifests.recordPulls.bind(manifests),
     addSignature: signatures.addSignature.bind(signatures),
     extendLease: blobs.extendLease.bind(blobs),

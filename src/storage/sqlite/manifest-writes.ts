@@ -14,6 +14,7 @@ import type {
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
+import type { SummaryWrites } from './summary-writes.ts';
 import type { TagWrites } from './tag-writes.ts';
 
 export const sql = {
@@ -28,10 +29,13 @@ export const sql = {
   parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
   childrenOf: `SELECT m.id, m.digest FROM manifest_child c JOIN manifest m ON m.id = c.child_id WHERE c.parent_id = ?`,
   dropChildEdges: 'DELETE FROM manifest_child WHERE parent_id = ?',
-  addTrash: `INSERT INTO trash (repository_id, digest, media_type, subject, tags, children, pushed_at, pushed_by,
-      deleted_at, deleted_by, until_ticks, bytes)
-    SELECT repository_id, digest, media_type, subject, ?, ?, pushed_at, pushed_by, ?, ?, ?, bytes
-    FROM manifest WHERE id = ?`,
+  addTrash: `INSERT INTO trash (repository_id, digest, media_type, subject, artifact_type, image_bytes, tags, children,
+      missing, size, platforms, signs, pulls, pulled_at, pushed_at, pushed_by, deleted_at, deleted_by, until_ticks, bytes)
+    SELECT m.repository_id, m.digest, m.media_type, m.subject, m.artifact_type, m.image_bytes, ?, ?,
+      (SELECT json_group_array(json_array(x.digest, x.expected)) FROM missing_reference x WHERE x.manifest_id = m.id),
+      s.size, s.platforms, s.signs, coalesce(p.pulls, 0), coalesce(p.last_at, 0), m.pushed_at, m.pushed_by, ?, ?, ?, m.bytes
+    FROM manifest m JOIN manifest_summary s ON s.manifest_id = m.id LEFT JOIN pull_count p ON p.manifest_id = m.id
+    WHERE m.id = ?`,
   addTrashBlobs: `INSERT INTO trash_blob (trash_id, blob_id) SELECT ?, blob_id FROM manifest_blob WHERE manifest_id = ?`,
   blobsOf: 'SELECT blob_id FROM manifest_blob WHERE manifest_id = ?',
   dropBlobEdges: 'DELETE FROM manifest_blob WHERE manifest_id = ?',
@@ -59,11 +63,18 @@ export class ManifestWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #shared: SharedWrites;
   readonly #tags: TagWrites;
+  readonly #summaries: SummaryWrites;
   readonly #keep: KeepTimes;
 
-  constructor(db: Connection, shared: SharedWrites, tags: TagWrites, keep: KeepTimes) {
+  constructor(
+    db: Connection,
+    shared: SharedWrites,
+    parts: { readonly tags: TagWrites; readonly summaries: SummaryWrites },
+    keep: KeepTimes,
+  ) {
     this.#shared = shared;
-    this.#tags = tags;
+    this.#tags = parts.tags;
+    this.#summaries = parts.summaries;
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     for (const key of ['manifestByDigest', 'childrenOf'] as const) this.#statements[key].raw();
@@ -90,6 +101,7 @@ export class ManifestWrites {
     } else if (stored?.mediaType !== manifest.mediaType) {
       // The same bytes may be pushed under another Content-Type; the newest one is what is served.
       this.#statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
+      this.#summaries.describe(id, manifest);
     }
     this.#statements.notePush.run(now.at, repository.id);
     const [onlyTag, ...furtherTags] = input.tags;
@@ -227,7 +239,8 @@ export class ManifestWrites {
       this.#statements.addMissing.run(repository.id, digest, id, expected);
     }
     this.#statements.countAdded.run(repository.id);
-    this.#shared.settleChild(repository.id, manifest.digest, id);
+    this.#summaries.describe(id, manifest);
+    if (this.#shared.settleChild(repository.id, manifest.digest, id)) this.#summaries.measureAbove(id);
     return id;
   }
 

@@ -6,6 +6,7 @@ import type { Reference, Tag } from '../../oci/reference.ts';
 import type { Location, Upload } from '../blob-store.ts';
 import type {
   LinkedBlob,
+  ManifestStat,
   Page,
   Referrer,
   Repository,
@@ -15,17 +16,19 @@ import type {
   Visibility,
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { readDeprecation } from './deprecations.ts';
 
 export const sql = {
-  manifestByTag: `SELECT m.digest, m.media_type, m.bytes FROM repository r
+  manifestByTag: `SELECT m.digest, m.media_type, m.bytes, coalesce(t.deprecation, r.deprecation) FROM repository r
     JOIN tag t ON t.repository_id = r.id AND t.name = ? JOIN manifest m ON m.id = t.manifest_id
     WHERE r.name = ? AND r.state <> 'deleted'`,
-  manifestByDigest: `SELECT m.digest, m.media_type, m.bytes FROM repository r
+  manifestByDigest: `SELECT m.digest, m.media_type, m.bytes, r.deprecation FROM repository r
     JOIN manifest m ON m.repository_id = r.id AND m.digest = ? WHERE r.name = ? AND r.state <> 'deleted'`,
-  manifestStatByTag: `SELECT m.digest, m.media_type, length(m.bytes) FROM repository r
+  manifestStatByTag: `SELECT m.digest, m.media_type, length(m.bytes), coalesce(t.deprecation, r.deprecation)
+    FROM repository r
     JOIN tag t ON t.repository_id = r.id AND t.name = ? JOIN manifest m ON m.id = t.manifest_id
     WHERE r.name = ? AND r.state <> 'deleted'`,
-  manifestStatByDigest: `SELECT m.digest, m.media_type, length(m.bytes) FROM repository r
+  manifestStatByDigest: `SELECT m.digest, m.media_type, length(m.bytes), r.deprecation FROM repository r
     JOIN manifest m ON m.repository_id = r.id AND m.digest = ? WHERE r.name = ? AND r.state <> 'deleted'`,
   referrers: `SELECT m.id, m.digest, m.media_type, m.artifact_type, m.bytes FROM repository r
     JOIN manifest m ON m.repository_id = r.id AND m.subject = ? AND m.id > ?
@@ -34,11 +37,11 @@ export const sql = {
     JOIN manifest m ON m.repository_id = r.id AND m.subject = ? AND m.id > ?
     WHERE r.name = ? AND r.state <> 'deleted' AND m.artifact_type IN (SELECT value FROM json_each(?))
     ORDER BY m.id LIMIT ?`,
-  repository: `SELECT name, description, visibility, state = 'live', manifests FROM repository
+  repository: `SELECT name, description, visibility, state = 'live', manifests, deprecation FROM repository
     WHERE name = ? AND state <> 'deleted'`,
-  catalog: `SELECT name, description, visibility, 1, manifests FROM repository
+  catalog: `SELECT name, description, visibility, 1, manifests, NULL FROM repository
     WHERE name > ? AND state = 'live' AND manifests > 0 ORDER BY name LIMIT ?`,
-  search: `SELECT name, description, visibility, 1, manifests FROM repository
+  search: `SELECT name, description, visibility, 1, manifests, NULL FROM repository
     WHERE name > ? AND state = 'live' AND manifests > 0 AND (instr(name, ?) > 0 OR instr(lower(description), ?) > 0)
     ORDER BY name LIMIT ?`,
   catalogSize: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
@@ -98,17 +101,21 @@ function makeManifestReads(statements: Statements) {
         'tag' in reference
           ? statements.manifestByTag.get(reference.tag, repository)
           : statements.manifestByDigest.get(reference.digest, repository)
-      ) as [Digest, string, Buffer] | undefined;
-      return row && { digest: row[0], mediaType: row[1], bytes: row[2] };
+      ) as [Digest, string, Buffer, string | null] | undefined;
+      if (row === undefined) return undefined;
+      const found = { digest: row[0], mediaType: row[1], bytes: row[2] };
+      return row[3] === null ? found : { ...found, deprecation: readDeprecation(row[3]) };
     },
 
-    statManifest(repository: RepositoryName, reference: Reference) {
+    statManifest(repository: RepositoryName, reference: Reference): ManifestStat | undefined {
       const row = (
         'tag' in reference
           ? statements.manifestStatByTag.get(reference.tag, repository)
           : statements.manifestStatByDigest.get(reference.digest, repository)
-      ) as [Digest, string, number] | undefined;
-      return row && { digest: row[0], mediaType: row[1], size: row[2] };
+      ) as [Digest, string, number, string | null] | undefined;
+      if (row === undefined) return undefined;
+      const found = { digest: row[0], mediaType: row[1], size: row[2] };
+      return row[3] === null ? found : { ...found, deprecation: readDeprecation(row[3]) };
     },
 
     listReferrers(
@@ -154,14 +161,22 @@ function makeManifestReads(statements: Statements) {
   };
 }
 
-type RepositoryRow = [RepositoryName, string, Visibility, number, number];
+type RepositoryRow = [RepositoryName, string, Visibility, number, number, string | null];
 
-const toRepository = ([name, description, visibility, live, manifests]: RepositoryRow): Repository => ({
+const toRepository = ([
+  name,
+  description,
+  visibility,
+  live,
+  manifests,
+  deprecation,
+]: RepositoryRow): Repository => ({
   name,
   description,
   visibility,
   live: live === 1,
   manifests,
+  ...(deprecation === null ? {} : { deprecation: readDeprecation(deprecation) }),
 });
 
 function makeRepositoryReads(statements: Statements) {

@@ -14,10 +14,11 @@ import type {
   Visibility,
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { readDeprecation } from './deprecations.ts';
 import { toPage } from './reads.ts';
 
 const columns = `r.id, r.name, r.description, r.visibility, r.labels, r.manifests, r.tags, r.linked_bytes, r.own_bytes,
-    r.pulls, r.pushes, r.last_pulled_at, r.last_pushed_at, r.created_at`;
+    r.pulls, r.pushes, r.last_pulled_at, r.last_pushed_at, r.created_at, r.deprecation`;
 const recent = (column: string) => `SELECT ${columns} FROM repository r
     WHERE r.state = 'live' AND (r.${column}, r.id) < (?, ?) ORDER BY r.${column} DESC, r.id DESC LIMIT ?`;
 const deletedColumns = `r.id, r.name, r.visibility, r.manifests, r.tags, r.own_bytes, r.deleted_at, r.deleted_by, r.until_ticks,
@@ -71,6 +72,7 @@ type Row = [
   number,
   number,
   number,
+  string | null,
 ];
 type DeletedRow = [
   number,
@@ -263,7 +265,7 @@ function firstAfter(after: string | undefined, from: string): string {
 
 function toRecord(row: Row): RepositoryRecord {
   const [id, name, description, visibility, labels, manifests, tags, linkedBytes, ownBytes, ...used] = row;
-  const [pulls, pushes, lastPulledAt, lastPushedAt, createdAt] = used;
+  const [pulls, pushes, lastPulledAt, lastPushedAt, createdAt, deprecation] = used;
   return {
     id,
     name,
@@ -279,6 +281,7 @@ function toRecord(row: Row): RepositoryRecord {
     lastPulledAt: lastPulledAt || undefined,
     lastPushedAt: lastPushedAt || undefined,
     createdAt,
+    deprecation: readDeprecation(deprecation),
   };
 }
 

@@ -4,14 +4,15 @@ import { namespaceOf } from '../../oci/name.ts';
 import type { RepositoryChanges, RepositoryStore, Visibility } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { readDeprecation } from './deprecations.ts';
 import type { KeepTimes, Now } from './now.ts';
 import type { SharedWrites } from './shared-writes.ts';
 
 export const sql = {
-  liveRepository: `SELECT id, visibility, description, labels FROM repository
+  liveRepository: `SELECT id, visibility, description, labels, deprecation FROM repository
     WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
   pageOf: 'SELECT readme, links FROM repository_page WHERE repository_id = ?',
-  updateRepository: 'UPDATE repository SET visibility = ?, description = ?, labels = ? WHERE id = ?',
+  updateRepository: `UPDATE repository SET visibility = ?, description = ?, labels = ?, deprecation = ? WHERE id = ?`,
   setPage: `INSERT INTO repository_page (repository_id, readme, links) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET readme = excluded.readme, links = excluded.links`,
   dropLabels: 'DELETE FROM repository_label WHERE repository_id = ?',
@@ -28,6 +29,8 @@ interface RepositoryRow {
   readonly visibility: Visibility;
   readonly description: string;
   readonly labels: string;
+  /** JSON. */
+  readonly deprecation: string | null;
 }
 
 interface PageRow {
@@ -78,7 +81,14 @@ export class RepositoryWrites {
     );
     if (changed.length === 0) return true;
     const { visibility, description, labels } = after;
-    this.#statements.updateRepository.run(visibility, description, JSON.stringify(labels), row.id);
+    const deprecation = after.deprecation === null ? null : JSON.stringify(after.deprecation);
+    this.#statements.updateRepository.run(
+      visibility,
+      description,
+      JSON.stringify(labels),
+      deprecation,
+      row.id,
+    );
     if (changed.includes('readme') || changed.includes('links'))
       this.#statements.setPage.run(row.id, after.readme, JSON.stringify(after.links));
     if (changed.includes('labels')) {
@@ -124,6 +134,7 @@ function stateOf(row: RepositoryRow, page: PageRow | undefined): Required<Reposi
     readme: page?.readme ?? '',
     links: JSON.parse(page?.links ?? '[]'),
     labels: JSON.parse(row.labels),
+    deprecation: readDeprecation(row.deprecation) ?? null,
   };
 }
 

@@ -37,6 +37,7 @@ export const sql = {
   missingBlobs: 'SELECT manifest_id FROM missing_reference WHERE repository_id = ? AND digest = ?',
   missingChildren: `SELECT manifest_id FROM missing_reference
     WHERE repository_id = ? AND digest = ? AND expected = 'child'`,
+  forgetPlatforms: 'UPDATE manifest_summary SET platforms = NULL WHERE manifest_id = ?',
   dropMissing: 'DELETE FROM missing_reference WHERE repository_id = ? AND digest = ? AND manifest_id = ?',
   addBlobEdge: `INSERT INTO manifest_blob (manifest_id, blob_id, repository_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
   addChildEdge: 'INSERT INTO manifest_child (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
@@ -206,12 +207,14 @@ export class SharedWrites {
     this.#statements.addChildEdge.run(parentId, childId);
   }
 
-  /** Gives indexes that listed a manifest before it was there their edge. */
-  settleChild(repositoryId: number, digest: Digest, childId: number): void {
-    for (const parentId of this.#statements.missingChildren.all(repositoryId, digest) as number[]) {
+  /** Gives indexes that listed a manifest before it was there their edge. False: there are none. */
+  settleChild(repositoryId: number, digest: Digest, childId: number): boolean {
+    const waiting = this.#statements.missingChildren.all(repositoryId, digest) as number[];
+    for (const parentId of waiting) {
       this.#statements.addChildEdge.run(parentId, childId);
       this.#statements.dropMissing.run(repositoryId, digest, parentId);
     }
+    return waiting.length > 0;
   }
 
   queueUnlink(now: Now, location: Location): void {
@@ -223,6 +226,8 @@ export class SharedWrites {
     const waiting = this.#statements.missingBlobs.all(repository.id, digest) as number[];
     for (const manifestId of waiting) {
       this.#statements.addBlobEdge.run(manifestId, blobId, repository.id);
+      // It may be the config, which tells the platform.
+      this.#statements.forgetPlatforms.run(manifestId);
       this.#statements.dropMissing.run(repository.id, digest, manifestId);
     }
     if (waiting.length > 0) this.#statements.markReferenced.run(repository.id, blobId);

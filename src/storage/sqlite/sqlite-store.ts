@@ -8,6 +8,7 @@ import { asFault, StoreUnavailableError } from '../faults.ts';
 import type {
   BlobIndex,
   EventStore,
+  ManifestManagement,
   ManifestStat,
   ManifestStore,
   MetadataStore,
@@ -16,6 +17,7 @@ import type {
 import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { type Connection, openReader, tellsDamage } from './connection.ts';
 import { makeEventReads } from './event-reads.ts';
+import { makeManagementStores } from './management-stores.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { type BlobLink, makeReads, type Reads, toLinkedBlob } from './reads.ts';
@@ -121,6 +123,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
     }
   };
 
+  const management = makeManagementStores(parts, ask);
   return {
     repositories: {
       find: (name) => ask(() => reads.findRepository(name)),
@@ -129,8 +132,9 @@ export function makeStore(parts: StoreParts): MetadataStore {
       totals: () => ask(() => reads.totals()),
       ...makeManagedRepositoryStore(parts, ask),
     },
-    manifests: makeManifestStore(parts, ask),
+    manifests: { ...makeManifestStore(parts, ask), ...management.manifests },
     tags: {
+      ...management.tags,
       list: (repository, page) => ask(() => reads.listTags(repository, page)),
       remove: (repository, tag, origin) => writer.run('removeTag', { repository, tag, origin }),
     },
@@ -153,6 +157,7 @@ export function makeStore(parts: StoreParts): MetadataStore {
       list: (repository, digest) => ask(() => reads.listSignatures(repository, digest)),
       add: (signature) => writer.run('addSignature', signature),
     },
+    deleted: management.deleted,
     events: makeEventStore(parts, ask),
     accounts: makeAccountStore(reader, writer, ask),
     protection: makeProtectionStore(reader, writer, ask),
@@ -173,7 +178,10 @@ export function makeStore(parts: StoreParts): MetadataStore {
   };
 }
 
-function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
+function makeManifestStore(
+  { writer, reads }: StoreParts,
+  ask: Ask,
+): Omit<ManifestStore, keyof ManifestManagement> {
   const commits = () => writer.commits;
   const manifests = new RememberedReads<StoredManifest>(commits, ({ bytes }) => bytes.length);
   const stats = new RememberedReads<ManifestStat>(commits);

@@ -3,15 +3,17 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/name.ts';
 import type { Tag } from '../../oci/reference.ts';
-import type { Origin } from '../metadata-store.ts';
+import type { Origin, TagHistoryAction } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
 import type { SharedWrites } from './shared-writes.ts';
+import { versionKey } from './version-key.ts';
 
 export const sql = {
   tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
-  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`,
+  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at, updated_by, version) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at,
+      updated_by = excluded.updated_by`,
   dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
   tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
   addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
@@ -22,6 +24,8 @@ export interface TagChange {
   readonly repository: { readonly id: number; readonly name: RepositoryName };
   readonly tag: Tag;
   readonly origin: Origin;
+  /** How it comes that it is set, for its history. */
+  readonly action?: TagHistoryAction;
 }
 
 export class TagWrites {
@@ -39,14 +43,14 @@ export class TagWrites {
    * TagProtectedError where a rule keeps the tag where it is.
    */
   set(now: Now, change: TagChange, manifest: { readonly id: number; readonly digest: Digest }): boolean {
-    const { repository, tag, origin } = change;
+    const { repository, tag, origin, action = 'push' } = change;
     const previous = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
     if (previous === manifest.id) return false;
     if (previous !== undefined) this.#shared.protection.admit({ act: 'move', ...place(change) });
-    this.#statements.setTag.run(repository.id, tag, manifest.id, now.at);
+    this.#statements.setTag.run(repository.id, tag, manifest.id, now.at, origin.actor, versionKey(tag));
     if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
     this.#shared.raiseManifestLease(now, manifest.id);
-    this.#statements.addHistory.run(repository.id, tag, manifest.digest, 'push', now.at, origin.actor);
+    this.#statements.addHistory.run(repository.id, tag, manifest.digest, action, now.at, origin.actor);
     this.#shared.events.addContent(now, 'tag', origin, {
       repository: repository.name,
       reference: tag,

@@ -87,6 +87,7 @@ function apiRequest({ method, url }: Expectation, target: Target): MatrixRequest
     .replace(':user', target.user ?? '')
     .replace(':robot', `${target.namespace}+bot`)
     .replace(':team', 'dev')
+    .replace(':tag', 'v1')
     .replace(':reference', 'v1')
     // The first operation is there; nothing else has such an id.
     .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999');

@@ -8,6 +8,7 @@ import type { NameTaken, RepositoryDetails } from '../../../storage/metadata-sto
 import type { ApiContext } from './context.ts';
 import { afterNumber, pageMembers, pageOf } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
+import { needRole } from './repository-roles.ts';
 import {
   changeMembers,
   checkLinks,
@@ -19,6 +20,7 @@ import {
 } from './repository-shapes.ts';
 import { type Call, created, found, list, nothing, type Routes } from './route.ts';
 import { description, listOf, name, nullable, strict, time, timeText, visibility } from './schemas.ts';
+import { checkDeprecation } from './tag-shapes.ts';
 import { numberOf } from './tokens.ts';
 
 const aliasSchema = strict({
@@ -83,10 +85,10 @@ function addOne(routes: Routes, context: ApiContext): void {
 function changeOne(routes: Routes, context: ApiContext): void {
   const { repositories } = context.registry.metadata;
   routes.declare('repositories', 'PATCH', '/repositories/:repository', {
-    need: ['admin'],
+    need: ['maintain'],
     summary: 'Changes a repository (JSON merge patch). A new visibility holds from the next request.',
     description:
-      'A new `name`, given alone, moves it: tags, history, labels and grants on exactly its name go along, and the old name is ' +
+      'All but `deprecation` takes the role admin. A new `name`, given alone, moves it: tags, history, labels and grants on exactly its name go along, and the old name is ' +
       'served for reading, for repositories.keepOldNameFor. That needs the role write on the new name.',
     body: strict({ name: Type.Optional(name), ...changeMembers }),
     answers: { 200: detailsSchema },
@@ -99,6 +101,8 @@ function changeOne(routes: Routes, context: ApiContext): void {
       const { params, origin } = call;
       const repository = nameIn(params.repository);
       const { name: newName, labels, ...body } = call.body;
+      const others = Object.keys(call.body).filter((member) => member !== 'deprecation');
+      if (others.length > 0) await needRole(context, call, repository, 'admin');
       if (newName !== undefined) {
         if (labels !== undefined || Object.keys(body).length > 0)
           throw invalidMember('/name', 'a move is a change of its own: give the new name alone');
@@ -106,6 +110,7 @@ function changeOne(routes: Routes, context: ApiContext): void {
         return foundDetails(await move(context, call, repository, to));
       }
       checkReadme(body.readme);
+      if (body.deprecation !== undefined) checkDeprecation(repository, body.deprecation);
       checkLinks(body.links);
       const before = await findLive(context, repository);
       const changes = {

@@ -4,6 +4,7 @@ import { namespaceOf } from '../../../oci/name.ts';
 import type { RepositoryDetails, RepositoryLink, RepositoryRecord } from '../../../storage/metadata-store.ts';
 import { invalidMember } from './problem.ts';
 import { nullable, strict, time, timeText, timeTextOrNull, visibility } from './schemas.ts';
+import { deprecationSchema } from './tag-shapes.ts';
 
 const longestReadme = 64 * 1024;
 const mostLinks = 20;
@@ -31,6 +32,7 @@ export const summarySchema = strict({
   lastPulledAt: nullable(time, 'null: never.'),
   lastPushedAt: nullable(time, 'null: never.'),
   createdAt: time,
+  deprecation: nullable(deprecationSchema),
 });
 const link = strict({
   title: Type.String({ minLength: 1, maxLength: 100 }),
@@ -50,6 +52,7 @@ export const changeMembers = {
     Type.String({ maxLength: longestReadme, description: `Markdown, at most ${longestReadme} bytes.` }),
   ),
   links: Type.Optional(Type.Array(link, { maxItems: mostLinks })),
+  deprecation: Type.Optional(nullable(deprecationSchema)),
   labels: Type.Optional(
     Type.Record(Type.String(), nullable(Type.String()), {
       description: `At most ${mostLabels}; null removes one.`,
@@ -73,6 +76,7 @@ export function showSummary(record: RepositoryRecord): Static<typeof summarySche
     lastPulledAt: timeTextOrNull(record.lastPulledAt),
     lastPushedAt: timeTextOrNull(record.lastPushedAt),
     createdAt: timeText(record.createdAt),
+    deprecation: record.deprecation === undefined ? null : { ...record.deprecation },
   };
 }
 
@@ -82,8 +86,8 @@ export function showDetails(details: RepositoryDetails): Static<typeof detailsSc
 
 /** What its entity tag is about: what people set, and not what pushes and pulls move. */
 export function taggedPart(details: RepositoryDetails): object {
-  const { name, visibility: seen, description, readme, links, labels } = details;
-  return { name, visibility: seen, description, readme, links, labels };
+  const { name, visibility: seen, description, readme, links, labels, deprecation = null } = details;
+  return { name, visibility: seen, description, readme, links, labels, deprecation };
 }
 
 /** Throws the invalid Problem for a README that is too long in bytes. */
