@@ -9,6 +9,7 @@ import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
 import type { Origin, Page, Visibility } from './terms.ts';
+import type { WebhookStore } from './webhook-store.ts';
 
 export * from './event-store.ts';
 export * from './terms.ts';
@@ -26,6 +27,7 @@ export interface MetadataStore {
   readonly uploads: UploadIndex;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  readonly webhooks: WebhookStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
   /**

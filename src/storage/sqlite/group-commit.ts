@@ -10,6 +10,7 @@ import { ManifestWrites } from './manifest-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { SharedWrites } from './shared-writes.ts';
 import { TagWrites } from './tag-writes.ts';
+import { WebhookWrites } from './webhook-writes.ts';
 
 export const sql = {
   readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',
@@ -27,6 +28,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const tags = new TagWrites(db, shared);
   const manifests = new ManifestWrites(db, shared, tags, keep);
   const blobs = new BlobWrites(db, shared);
+  const hooks = new WebhookWrites(db, shared.events);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
     ...makeCareIntentions(db, shared),
@@ -49,6 +51,13 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
     recordSignIns: shared.events.recordSignIns.bind(shared.events),
     recordEvent: shared.events.recordEvent.bind(shared.events),
     dropEvents: shared.events.dropEvents.bind(shared.events),
+    addWebhook: hooks.addWebhook.bind(hooks),
+    updateWebhook: hooks.updateWebhook.bind(hooks),
+    removeWebhook: hooks.removeWebhook.bind(hooks),
+    recordDelivery: hooks.recordDelivery.bind(hooks),
+    advanceWebhooks: hooks.advanceWebhooks.bind(hooks),
+    resumeWebhook: hooks.resumeWebhook.bind(hooks),
+    pruneWebhooks: hooks.pruneWebhooks.bind(hooks),
     advanceClock(now: Now, _input: undefined): void {
       advanceTicks.run(now.ticks, now.ticks);
     },

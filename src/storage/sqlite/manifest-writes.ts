@@ -17,7 +17,8 @@ import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 import type { TagWrites } from './tag-writes.ts';
 
 export const sql = {
-  manifestByDigest: 'SELECT id, media_type FROM manifest WHERE repository_id = ? AND digest = ?',
+  manifestByDigest:
+    'SELECT id, media_type, length(bytes) FROM manifest WHERE repository_id = ? AND digest = ?',
   addManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
     pushed_by, lease_ticks, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   retypeManifest: 'UPDATE manifest SET media_type = ?, artifact_type = ? WHERE id = ?',
@@ -88,6 +89,7 @@ export class ManifestWrites {
       repository: input.repository,
       reference: furtherTags.length === 0 ? onlyTag : undefined,
       digest: manifest.digest,
+      detail: { mediaType: manifest.mediaType, size: manifest.bytes.length },
     });
     if (stored !== undefined) this.#shared.raiseManifestLease(now, id);
     const home = { id: repository.id, name: input.repository };
@@ -123,7 +125,12 @@ export class ManifestWrites {
     this.#dropEdges(now, repository.id, id);
     this.#statements.dropManifest.run(id);
     this.#statements.countRemoved.run(repository.id);
-    this.#shared.events.addContent(now, 'delete', origin, { repository: name, digest });
+    const { mediaType, size } = manifest;
+    this.#shared.events.addContent(now, 'delete', origin, {
+      repository: name,
+      digest,
+      detail: { mediaType, size },
+    });
     return { outcome: 'removed' };
   }
 
@@ -141,8 +148,10 @@ export class ManifestWrites {
   }
 
   #findManifest(repositoryId: number, digest: Digest) {
-    const row = this.#statements.manifestByDigest.get(repositoryId, digest) as [number, string] | undefined;
-    return row && { id: row[0], mediaType: row[1] };
+    const row = this.#statements.manifestByDigest.get(repositoryId, digest) as
+      | [number, string, number]
+      | undefined;
+    return row && { id: row[0], mediaType: row[1], size: row[2] };
   }
 
   /** What each reference is in the repository. A damaged blob counts as absent, but an edge may hold it until it is healed. */

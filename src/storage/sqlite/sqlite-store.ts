@@ -11,6 +11,8 @@ import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { makeReads, type Reads } from './reads.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
+import { watchCommits } from './watch-commits.ts';
+import { makeWebhookStore } from './webhook-reads.ts';
 import { WriterThread } from './writer-thread.ts';
 
 export interface SqliteStoreOptions {
@@ -88,8 +90,10 @@ export interface StoreParts {
 }
 
 /** The contract over what was opened; `writer` may be anything that runs intentions. */
-export function makeStore(parts: StoreParts): MetadataStore {
-  const { writer, reader, reads, ticks } = parts;
+export function makeStore(given: StoreParts): MetadataStore {
+  const { writer, watch } = watchCommits(given.writer);
+  const parts = { ...given, writer };
+  const { reader, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
   const ask: Ask = async (read) => {
@@ -139,8 +143,9 @@ export function makeStore(parts: StoreParts): MetadataStore {
       expire: (bounds) => writer.run('expireUploads', bounds),
       filterClosed: (ids) => ask(() => ids.filter((id) => reads.findUploadTouched(id) === undefined)),
     },
-    events: makeEventStore(parts, ask),
+    events: makeEventStore(parts, watch, ask),
     accounts: makeAccountStore(reader, writer, ask),
+    webhooks: makeWebhookStore(parts, ask),
     instance: () => ask(() => reads.instance()),
     snapshot: async (target) => {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
@@ -172,13 +177,16 @@ function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestSto
   };
 }
 
-function makeEventStore({ writer, reader }: StoreParts, ask: Ask): EventStore {
+function makeEventStore({ writer, reader }: StoreParts, watch: EventStore['watch'], ask: Ask): EventStore {
   const reads = makeEventReads(reader);
   return {
     read: (page) => ask(() => reads.readEvents(page)),
     audit: (options) => reads.auditEvents(options, ask),
     recordSignIns: (signIns) => writer.run('recordSignIns', signIns),
     record: (change) => writer.run('recordEvent', change),
+    newest: () => ask(() => reads.newestEvent()),
+    oldest: () => ask(() => reads.oldestEvent()),
+    watch,
     dropBefore: (at, limit) => writer.run('dropEvents', { at, limit }),
     tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
   };
