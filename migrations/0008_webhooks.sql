@@ -20,7 +20,7 @@ CREATE TABLE webhook (
   created_by TEXT NOT NULL,
   removed_at INTEGER
 ) STRICT;
-CREATE INDEX webhook_by_namespace ON webhook (namespace_id, id) WHERE removed_at IS NULL;
+CREATE INDEX webhook_by_namespace ON webhook (namespace_id, id);
 CREATE INDEX webhook_enabled ON webhook (id) WHERE enabled = 1 AND removed_at IS NULL;
 CREATE INDEX webhook_failing ON webhook (failing_since) WHERE failing_since IS NOT NULL AND removed_at IS NULL;
 CREATE INDEX webhook_removed ON webhook (id) WHERE removed_at IS NOT NULL;

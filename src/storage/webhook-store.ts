@@ -118,7 +118,7 @@ export interface WebhookStore {
   findDue(id: number, now: number): Promise<Delivery | undefined>;
   /** When the next pending delivery of a hook is due. */
   nextDueAt(id: number): Promise<number | undefined>;
-  countPending(id: number, most: number): Promise<number>;
+  countPending(id: number): Promise<number>;
   findDelivery(webhookId: number, id: number): Promise<Delivery | undefined>;
   /** Newest first, beginning before `before` (an id). */
   listDeliveries(

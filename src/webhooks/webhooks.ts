@@ -1,16 +1,14 @@
 // Sends events to webhooks. Each hook follows the event rows by a cursor of its own, one delivery at a time, so that what is to be
 // sent survives every restart, needs no memory, and waits for no other hook.
 import { randomUUID } from 'node:crypto';
-import { matchesPattern } from '../auth/pattern.ts';
-import type { RepositoryName } from '../oci/name.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { Delivery, Webhook } from '../storage/webhook-store.ts';
 import { errorOf, isDelivered, judge, messageOf, type Outcome } from './attempts.ts';
-import { longestWaitSeconds } from './back-off.ts';
 import { type ContentEvent, findContent, readContent } from './content-events.ts';
 import { eventId, type SentEvent, type Source } from './envelope.ts';
 import type { EventFeed } from './event-feed.ts';
+import { type Follower, isFor, testEvent, waitUntil } from './follower.ts';
 import { Gate } from './gate.ts';
 import type { Sender, SendResult } from './sender.ts';
 import { systemTimers, type Timers } from './timers.ts';
@@ -44,20 +42,6 @@ const storeRetrySeconds = 30;
 const cursorGrain = 1000;
 const upkeepSeconds = 600;
 const prunedAtOnce = 200;
-
-/** A hook that is enabled. */
-interface Follower {
-  hook: Webhook;
-  /** Nothing up to here is still to be looked at; what of it is still to be sent is in `queue`. */
-  seen: number;
-  queue: ContentEvent[];
-  /** The cursor in its row. */
-  saved: number;
-  running: boolean;
-  /** There was a reason to run while it ran. */
-  again: boolean;
-  cancelTimer: (() => void) | undefined;
-}
 
 export class Webhooks {
   readonly #options: WebhooksOptions;
@@ -321,7 +305,7 @@ export class Webhooks {
     const result = await this.#send(hook, event, eventId(event, await this.#source()), number);
     // Broken off: whether it arrived is not known, so it is sent again.
     if (this.#stop.signal.aborted && !isDelivered(result)) return;
-    const pending = isDelivered(result) ? 0 : await metadata.webhooks.countPending(hook.id, mostPending);
+    const pending = isDelivered(result) ? 0 : await metadata.webhooks.countPending(hook.id);
     const { attempt, outcome } = judge(hook, event.seq, result, {
       number,
       mostAttempts,
@@ -388,33 +372,4 @@ export class Webhooks {
     const drop = () => this.#options.metadata.webhooks.prune({ before: since, limit: prunedAtOnce });
     while (!this.#stop.signal.aborted && (await drop()) >= prunedAtOnce);
   }
-}
-
-function isFor({ events, repositories }: Webhook, { type, repository }: ContentEvent): boolean {
-  return events.includes(type) && matchesPattern(repositories, repository);
-}
-
-/** Seconds until a time. One that is further away than any wait is of a clock that was set. */
-function waitUntil(at: number | undefined, now: number): number {
-  const seconds = at === undefined ? 0 : at - now;
-  return seconds > 2 * longestWaitSeconds ? 0 : Math.max(0, seconds);
-}
-
-function testEvent({ namespace, createdBy }: Webhook, now: number): SentEvent {
-  return {
-    seq: 0,
-    at: Math.floor(now),
-    type: 'test',
-    kind: 'tag',
-    repository: `${namespace}/test` as RepositoryName,
-    tag: 'test',
-    digest: undefined,
-    mediaType: undefined,
-    size: undefined,
-    actor: createdBy,
-    count: undefined,
-    address: undefined,
-    userAgent: undefined,
-    requestId: undefined,
-  };
 }

@@ -127,7 +127,7 @@ describe('faults of a configuration', () => {
     assert.deepEqual(faultsOf(t, yaml, { environment, flags }), [
       'berth.yaml:3: unknown setting http.prot; did you mean http.port?',
       'berth.yaml:11: limits: found 5, allowed: a block with connections, headerSize, headersTimeout, jsonBody, jsonBodyTimeout, idleTimeout, keepAlive, slowestTransfer, listWithoutN, pageSize, shutdown',
-      'berth.yaml:12: unknown setting retention; known here: data, http, access, auth, storage, repositories, collector, scrub, quotas, backup, limits, audit, metrics, log',
+      'berth.yaml:12: unknown setting retention; known here: data, http, access, auth, storage, repositories, collector, scrub, quotas, webhooks, backup, limits, audit, metrics, log',
       'BERTH_HTTP_PROT: unknown variable; did you mean BERTH_HTTP_PORT?',
       'berth.yaml:1: data: found "", allowed: a path, absolute or from the folder that Berth is started in',
       'berth.yaml:4: http.port: found "5000", allowed: a whole number from 0 to 65535',
@@ -157,7 +157,7 @@ describe('faults of a configuration', () => {
     const [first = ''] = faultsOf(t, 'data: x\nhttp: {port: 5000\n');
     assert.match(first, /^berth\.yaml:\d: not valid YAML: /);
     assert.deepEqual(faultsOf(t, '- a\n- b\n'), [
-      'berth.yaml: the file: found a list, allowed: a block with data, http, access, auth, storage, repositories, collector, scrub, quotas, backup, limits, audit, metrics, log',
+      'berth.yaml: the file: found a list, allowed: a block with data, http, access, auth, storage, repositories, collector, scrub, quotas, webhooks, backup, limits, audit, metrics, log',
     ]);
   });
 

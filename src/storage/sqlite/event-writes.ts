@@ -15,7 +15,7 @@ export const sql = {
   addEvent: `INSERT INTO event (at, kind, actor, outcome, repository, reference, digest, object, namespace, address,
     user_agent, request_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   dropEvents: 'DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE at < ? ORDER BY at LIMIT ?)',
-  enabledHook: 'SELECT 1 FROM webhook WHERE enabled = 1 AND removed_at IS NULL LIMIT 1',
+  enabledHook: 'SELECT 1 FROM webhook WHERE enabled = 1 AND removed_at IS NULL AND id > 0 LIMIT 1',
 } as const;
 
 /** A client may send a header of kilobytes with each request. */

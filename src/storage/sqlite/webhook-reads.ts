@@ -26,7 +26,7 @@ export const sql = {
     ORDER BY w.failing_since LIMIT ?`,
   due: `${deliveries} WHERE webhook_id = ? AND next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
   nextDueAt: 'SELECT min(next_at) FROM webhook_delivery WHERE webhook_id = ? AND next_at IS NOT NULL',
-  pending: `SELECT count(*) FROM (SELECT 1 FROM webhook_delivery WHERE webhook_id = ? AND next_at IS NOT NULL LIMIT ?)`,
+  pending: 'SELECT count(*) FROM webhook_delivery WHERE webhook_id = ? AND next_at IS NOT NULL',
   deliveryById: `${deliveries} WHERE id = ? AND webhook_id = ?`,
   ofHook: `${deliveries} WHERE webhook_id = ? AND id < ? ORDER BY id DESC LIMIT ?`,
 } as const;
@@ -68,7 +68,7 @@ export function makeWebhookStore(
         return due.sort((one, other) => one.eventSeq - other.eventSeq)[0];
       }),
     nextDueAt: (id) => ask(() => (statements.nextDueAt.get(id) as number | null) ?? undefined),
-    countPending: (id, most) => ask(() => statements.pending.get(id, most) as number),
+    countPending: (id) => ask(() => statements.pending.get(id) as number),
     findDelivery: (webhookId, id) =>
       ask(() => {
         const row = statements.deliveryById.get(id, webhookId) as DeliveryRow | undefined;

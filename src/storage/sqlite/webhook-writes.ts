@@ -38,7 +38,7 @@ export const sql = {
     milliseconds = ?, error = ?, answer = ? WHERE id = ?`,
   oldDeliveries:
     'SELECT id FROM webhook_delivery WHERE next_at IS NULL AND last_at < ? ORDER BY last_at LIMIT ?',
-  removedHook: 'SELECT id FROM webhook WHERE removed_at IS NOT NULL ORDER BY id LIMIT 1',
+  removedHook: 'SELECT id FROM webhook WHERE removed_at IS NOT NULL AND id > 0 ORDER BY id LIMIT 1',
   deliveriesOf: 'SELECT id FROM webhook_delivery WHERE webhook_id = ? ORDER BY id LIMIT ?',
   dropDelivery: 'DELETE FROM webhook_delivery WHERE id = ?',
   dropHook: 'DELETE FROM webhook WHERE id = ?',

@@ -83,11 +83,18 @@ function apiRequest({ method, url }: Expectation, target: Target): MatrixRequest
     .replace(':robot', `${target.namespace}+bot`)
     .replace(':team', 'dev')
     // The first operation is there; nothing else has such an id.
-    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999');
-  const query = url === '/api/v1/access' ? '?repository=acme/app' : '';
+    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999')
+    .replace(':delivery', '999999');
+  const query = queryOf(url);
   const body = method === 'GET' ? undefined : uselessBody;
   const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
   return { method, path: path + query, body, headers, repository: undefined, target };
+}
+
+// What is not there, and a stream that never ends, is asked for in a way that is refused after the guard.
+function queryOf(url: string): string {
+  if (url === '/api/v1/access') return '?repository=acme/app';
+  return /\/webhooks\/:id|\/events$/.test(url) && !url.includes('operations') ? '?matrix=true' : '';
 }
 
 function auditRequest(expectation: Expectation, namespace: (typeof namespaces)[number]): MatrixRequest {

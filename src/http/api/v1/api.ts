@@ -7,6 +7,7 @@ import { backupRoutes } from './backups.ts';
 import { parseBodies } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { damageRoutes } from './damage.ts';
+import { eventRoutes } from './events.ts';
 import { grantRoutes } from './grants.ts';
 import { keyRoutes } from './keys.ts';
 import { meRoutes } from './me.ts';
@@ -30,6 +31,7 @@ import { usageRoutes } from './usage.ts';
 import { userChangeRoutes } from './user-changes.ts';
 import { userRoutes } from './users.ts';
 import { compileValidator } from './validation.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 /** Registers the management API. The guard of `app` has to decide by `needGuard`. */
 export function managementApi(app: FastifyInstance, context: ApiContext): void {
@@ -80,6 +82,8 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       quotaRoutes(routes, context);
       usageRoutes(routes, context);
       backupRoutes(routes, context);
+      webhookRoutes(routes, context);
+      eventRoutes(routes, context);
       routes.refuseOtherMethods();
     },
     { prefix: basePath },
