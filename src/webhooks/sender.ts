@@ -93,6 +93,7 @@ export class Sender {
       return result({ status, retryAfterSeconds, answer: await readAnswer(response, ended) });
     } catch (error) {
       if (late.aborted) return result({ error: `no answer within ${timeoutSeconds} s` });
+      if (signal?.aborted) return result({ error: 'it was broken off: the server is stopping' });
       return result({ error: reasonOf(error) });
     }
   }

@@ -300,11 +300,24 @@ export class Webhooks {
   }
 
   async #deliver(follower: Follower, event: ContentEvent, number: number): Promise<void> {
+    let recorded = false;
+    try {
+      recorded = await this.#attempt(follower, event, number);
+    } finally {
+      // What is not written down was not sent: it comes again, after a restart too.
+      if (!recorded && number === 1) {
+        follower.queue = [];
+        follower.seen = event.seq - 1;
+      }
+    }
+  }
+
+  /** False where it was broken off: whether it arrived is not known. */
+  async #attempt(follower: Follower, event: ContentEvent, number: number): Promise<boolean> {
     const { hook } = follower;
     const { metadata, clock, attempts: mostAttempts, withBallast } = this.#options;
     const result = await this.#send(hook, event, eventId(event, await this.#source()), number);
-    // Broken off: whether it arrived is not known, so it is sent again.
-    if (this.#stop.signal.aborted && !isDelivered(result)) return;
+    if (this.#stop.signal.aborted && !isDelivered(result)) return false;
     const pending = isDelivered(result) ? 0 : await metadata.webhooks.countPending(hook.id);
     const { attempt, outcome } = judge(hook, event.seq, result, {
       number,
@@ -314,15 +327,9 @@ export class Webhooks {
       crowded: pending >= mostPending,
     });
     this.#counts[outcome] += 1;
-    try {
-      await withBallast(() => metadata.webhooks.record(attempt));
-    } catch (error) {
-      // Not written down is not sent: it comes again.
-      follower.queue = [];
-      follower.seen = Math.min(follower.seen, event.seq - 1);
-      throw error;
-    }
+    await withBallast(() => metadata.webhooks.record(attempt));
     follower.saved = Math.max(follower.saved, event.seq);
+    return true;
   }
 
   async #send(hook: Webhook, event: SentEvent, id: string, number: number): Promise<SendResult> {
