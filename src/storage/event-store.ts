@@ -80,6 +80,8 @@ export interface ContentDetail {
   readonly mediaType?: string;
   /** Bytes of the manifest or blob itself. */
   readonly size?: number;
+  /** Of pulls, which are gathered. */
+  readonly count?: number;
 }
 
 export interface AuditFilter {

@@ -157,6 +157,14 @@ export interface Pulls {
   readonly digest: Digest;
   readonly pulls: number;
   readonly lastAt: number;
+  /** Who pulled, under which tag, from where: an event each. Missing: no event. */
+  readonly by?: readonly PullsBy[];
+}
+
+export interface PullsBy {
+  readonly origin: Origin;
+  readonly tag: Tag | undefined;
+  readonly count: number;
 }
 
 export interface ManifestStore {

@@ -4,6 +4,7 @@ import { addAudit } from './audit.ts';
 import { addBackup } from './backup.ts';
 import { addConfig } from './config.ts';
 import { addDoctor } from './doctor.ts';
+import { addEvents } from './events.ts';
 import { addGc } from './gc.ts';
 import { addImport } from './import.ts';
 import { addKey } from './key.ts';
@@ -24,6 +25,7 @@ import { addToken } from './token.ts';
 import { addUsage } from './usage.ts';
 import { addUser } from './user.ts';
 import { addVersion } from './version.ts';
+import { addWebhook } from './webhook.ts';
 import { addWhoami } from './whoami.ts';
 
 /** In the order of --help. */
@@ -31,5 +33,5 @@ export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess, addRepo],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
-  ...[addOperation, addReadOnly],
+  ...[addOperation, addReadOnly, addWebhook, addEvents],
 ] as const;

@@ -6,6 +6,7 @@ import type {
   ManifestToStore,
   Origin,
   Pulls,
+  PullsBy,
   PutManifest,
   PutManifestOutcome,
   RemoveManifestOutcome,
@@ -141,9 +142,20 @@ export class ManifestWrites {
     return this.#tags.remove(now, { repository: { id: repository.id, name }, tag, origin });
   }
 
-  recordPulls(_now: Now, pulls: readonly Pulls[]): void {
+  recordPulls(now: Now, pulls: readonly Pulls[]): void {
     for (const pull of pulls) {
       this.#statements.addPulls.run(pull.pulls, Math.floor(pull.lastAt), pull.digest, pull.repository);
+      if (pull.by !== undefined) this.#tellOfPulls(now, pull, pull.by);
+    }
+  }
+
+  #tellOfPulls(now: Now, { repository: name, digest }: Pulls, by: readonly PullsBy[]): void {
+    const repository = this.#shared.findRepository(name);
+    const manifest = repository && this.#findManifest(repository.id, digest);
+    const known = manifest && { mediaType: manifest.mediaType, size: manifest.size };
+    for (const { origin, tag, count } of by) {
+      const about = { repository: name, reference: tag, digest, detail: { ...known, count } };
+      this.#shared.events.addContent(now, 'pull', origin, about);
     }
   }
 
