@@ -11,6 +11,7 @@ import { describeManifestStore } from './metadata-store-manifests.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
+import { describeWebhookStore } from './webhook-store.ts';
 
 /** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
 export type OpenMetadataStore = (
@@ -29,4 +30,5 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeCollectorStore(name, open);
   describeQuotaStore(name, open);
   describeScrubStore(name, open);
+  describeWebhookStore(name, open);
 }
