@@ -25,9 +25,8 @@ const format = Type.Enum([...hookFormats]);
 const secret = Type.String({
   minLength: 16,
   maxLength: 256,
-  pattern: '^[\\x21-\\x7e]+$',
-  description:
-    '16 to 256 printable characters without blanks, such as the whsec_… that is made where none is given',
+  pattern: '^[\\x20-\\x7e]+$',
+  description: '16 to 256 printable ASCII characters, such as the whsec_… that is made where none is given',
 });
 
 export const newHook = strict({
