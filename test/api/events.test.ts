@@ -1,6 +1,8 @@
 // The live stream of events: who is told of what at which moment, going on where one was, gaps, bounds and ends.
 import assert from 'node:assert/strict';
-import { describe, it, type TestContext } from 'node:test';
+import { type IncomingMessage, request } from 'node:http';
+import { describe, it } from 'node:test';
+import { readEvents } from '../../src/cli/client/event-source.ts';
 import { type ApiRegistry, assertProblem, startApi, testOrigin } from '../support/api.ts';
 import { pushImage } from '../support/client.ts';
 
@@ -16,12 +18,12 @@ class Stream {
   readonly told: Told[] = [];
   readonly ended: Promise<void>;
   lastId = '';
-  readonly #abort = new AbortController();
+  readonly #reply: IncomingMessage;
   readonly #waiting: { count: number; resolve: () => void }[] = [];
 
-  constructor(reply: Response, abort: AbortController) {
-    this.#abort = abort;
-    this.ended = this.#read(reply).catch(() => undefined);
+  constructor(reply: IncomingMessage) {
+    this.#reply = reply;
+    this.ended = this.#read().catch(() => undefined);
   }
 
   async until(count: number): Promise<readonly Told[]> {
@@ -31,47 +33,37 @@ class Stream {
   }
 
   leave(): void {
-    this.#abort.abort();
+    this.#reply.destroy();
   }
 
-  async #read(reply: Response): Promise<void> {
-    let rest = '';
-    for await (const part of reply.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-      const blocks = (rest + part).split('\n\n');
-      rest = blocks.pop() ?? '';
-      for (const block of blocks) {
-        const fields = new Map(
-          block.split('\n').map((line) => line.split(/: (.*)/s).slice(0, 2) as [string, string]),
-        );
-        this.lastId = fields.get('id') ?? this.lastId;
-        const data = fields.get('data');
-        if (data !== undefined)
-          this.told.push({ id: this.lastId, event: fields.get('event') ?? '', data: JSON.parse(data) });
-      }
+  async #read(): Promise<void> {
+    for await (const { id, name, data } of readEvents(this.#reply, (told) => {
+      this.lastId = told;
+    })) {
+      this.told.push({ id: id ?? '', event: name, data: JSON.parse(data) });
       for (const { count, resolve } of this.#waiting) if (this.told.length >= count) resolve();
     }
   }
 }
 
-async function open(
-  t: TestContext,
-  api: ApiRegistry,
-  secret: string | undefined,
-  query = '',
-  lastId?: string,
-): Promise<Stream> {
-  const abort = new AbortController();
-  t.after(() => abort.abort());
-  const reply = await fetch(`${api.registry.url}/api/v1/events${query}`, {
-    signal: abort.signal,
-    headers: {
-      authorization: `Bearer ${secret}`,
-      ...(lastId === undefined ? {} : { 'last-event-id': lastId }),
-    },
+// Not fetch, which opens connections ahead that the server then has to wait for.
+function ask(api: ApiRegistry, secret: string | undefined, query = '', lastId?: string) {
+  const headers = {
+    authorization: `Bearer ${secret}`,
+    ...(lastId === undefined ? {} : { 'last-event-id': lastId }),
+  };
+  return new Promise<IncomingMessage>((resolve, reject) => {
+    request(`${api.registry.url}/api/v1/events${query}`, { agent: false, headers }, resolve)
+      .on('error', reject)
+      .end();
   });
-  assert.equal(reply.status, 200);
-  assert.equal(reply.headers.get('content-type'), 'text/event-stream; charset=utf-8');
-  const stream = new Stream(reply, abort);
+}
+
+async function open(...wanted: Parameters<typeof ask>): Promise<Stream> {
+  const reply = await ask(...wanted);
+  assert.equal(reply.statusCode, 200);
+  assert.equal(reply.headers['content-type'], 'text/event-stream; charset=utf-8');
+  const stream = new Stream(reply);
   // The first line says where it begins: whatever is pushed after that is told.
   while (stream.lastId === '') await new Promise((resolve) => setTimeout(resolve, 2));
   return stream;
@@ -92,8 +84,8 @@ describe('the live stream', () => {
     const rita = await api.addUser('rita');
     await api.addOrganization('acme');
     const grant = { subject: 'rita', object: 'acme/**', role: 'read' };
-    const all = await open(t, api, api.admin.secret);
-    const hers = await open(t, api, rita.secret);
+    const all = await open(api, api.admin.secret);
+    const hers = await open(api, rita.secret);
     await push(api, 'acme/web', 'before');
     // Once this has come, what was before it was judged.
     await push(api, 'rita/own', 'first');
@@ -128,7 +120,7 @@ describe('the live stream', () => {
 
   it('tells only of the repositories and types that are asked for', async (t) => {
     const api = await startApi(t);
-    const stream = await open(t, api, api.admin.secret, '?repository=acme/**&type=delete,mount');
+    const stream = await open(api, api.admin.secret, '?repository=acme/**&type=delete,mount');
     await push(api, 'acme/web');
     await push(api, 'other/web');
     const { secret } = api.admin;
@@ -143,13 +135,13 @@ describe('the live stream', () => {
 
   it('goes on where one was, each event once, over a restart of the stream', async (t) => {
     const api = await startApi(t);
-    const first = await open(t, api, api.admin.secret);
+    const first = await open(api, api.admin.secret);
     await push(api, 'acme/web', 'v1');
     await push(api, 'acme/web', 'v2');
     await first.until(2);
     first.leave();
     await push(api, 'acme/web', 'v3');
-    const second = await open(t, api, api.admin.secret, '', first.told[0]?.id);
+    const second = await open(api, api.admin.secret, '', first.told[0]?.id);
     await push(api, 'acme/web', 'v4');
     await second.until(3);
     assert.deepEqual(
@@ -166,11 +158,11 @@ describe('the live stream', () => {
     const oldest = await events.oldest();
     await events.dropBefore(Date.now() / 1000 + 10, newest - 3);
     assert.ok(((await events.oldest()) ?? 0) > (oldest ?? 0));
-    const old = await open(t, api, api.admin.secret, '', '1');
+    const old = await open(api, api.admin.secret, '', '1');
     await old.until(2);
     assert.deepEqual([old.told[0]?.event, old.told[0]?.data.after], ['gap', 1]);
     assert.equal(old.told[1]?.event, 'push');
-    const foreign = await open(t, api, api.admin.secret, '', '999999');
+    const foreign = await open(api, api.admin.secret, '', '999999');
     await foreign.until(1);
     assert.deepEqual(foreign.told[0]?.data, { after: 999_999, goesOnAfter: newest });
     await push(api, 'acme/web', 'v4');
@@ -181,7 +173,7 @@ describe('the live stream', () => {
   it('ends for whoever is disabled, at the next event', async (t) => {
     const api = await startApi(t);
     const rita = await api.addUser('rita');
-    const stream = await open(t, api, rita.secret);
+    const stream = await open(api, rita.secret);
     await push(api, 'rita/app');
     await stream.until(1);
     await api.admin.post('/users/rita/disable');
@@ -196,7 +188,7 @@ describe('the live stream', () => {
 
   it('ends with the server, whose stop does not wait for it', async (t) => {
     const api = await startApi(t);
-    const stream = await open(t, api, api.admin.secret);
+    const stream = await open(api, api.admin.secret);
     await api.registry.close();
     await stream.ended;
     assert.match(stream.told.at(-1)?.data.reason, /the server stops/);
@@ -210,19 +202,15 @@ describe('the live stream', () => {
     assertProblem(await api.admin.get('/events?repository=***'), 400, 'invalid');
     const headers = { 'last-event-id': 'x' };
     assertProblem(await api.admin.get('/events', { headers }), 400, 'invalid', /id of no event/);
-    const open20 = await Promise.all(Array.from({ length: 20 }, () => open(t, api, api.admin.secret)));
+    const open20 = await Promise.all(Array.from({ length: 20 }, () => open(api, api.admin.secret)));
     assertProblem(await api.admin.get('/events'), 429, 'too-many-requests', /too many streams/);
     open20[0]?.leave();
     await open20[0]?.ended;
     // The server notices a moment later that the reader has gone.
     for (;;) {
-      const abort = new AbortController();
-      const reply = await fetch(`${api.registry.url}/api/v1/events`, {
-        headers: { authorization: `Bearer ${api.admin.secret}` },
-        signal: abort.signal,
-      });
-      abort.abort();
-      if (reply.status === 200) break;
+      const reply = await ask(api, api.admin.secret);
+      reply.destroy();
+      if (reply.statusCode === 200) break;
     }
   });
 
@@ -230,12 +218,9 @@ describe('the live stream', () => {
     const api = await startApi(t);
     const { events } = api.registry.registry.metadata;
     await push(api, 'acme/web');
-    const abort = new AbortController();
-    await fetch(`${api.registry.url}/api/v1/events`, {
-      headers: { authorization: `Bearer ${api.admin.secret}`, 'last-event-id': '0' },
-      signal: abort.signal,
-    });
-    const quick = await open(t, api, api.admin.secret);
+    // Nobody reads it.
+    const slow = await ask(api, api.admin.secret, '', '0');
+    const quick = await open(api, api.admin.secret);
     const count = 4000;
     const before = process.memoryUsage().rss;
     for (let round = 0; round < count; round += 100) {
@@ -248,6 +233,6 @@ describe('the live stream', () => {
     await quick.until(count);
     assert.ok(process.memoryUsage().rss - before < 200 * 1024 * 1024);
     assert.ok((await events.newest()) >= count);
-    abort.abort();
+    slow.destroy();
   });
 });
