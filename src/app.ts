@@ -50,7 +50,7 @@ export interface DeclaredRoute {
 /** The application over its context, not yet listening. `tls` makes it speak HTTPS. */
 export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | undefined): App {
   const { config } = context;
-  const metrics = createMetrics(context.registry);
+  const metrics = createMetrics(context.registry, context.webhooks);
   const app = Fastify({
     serverFactory: (listener) => createServer(config.limits, tls, listener) as Server,
     clientErrorHandler: refuseConnection,

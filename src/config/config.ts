@@ -109,6 +109,13 @@ export interface Config {
     readonly archiveFileLimit: number;
     readonly archiveRatioLimit: number;
   };
+  readonly webhooks: {
+    /** Words, addresses, blocks and host names; webhooks/allowed-hosts.ts reads them. */
+    readonly allowedHosts: readonly string[];
+    readonly timeout: number;
+    readonly attempts: number;
+    readonly deliveriesKept: number;
+  };
   readonly backup: {
     readonly schedule: string | undefined;
     readonly destination: string | undefined;
@@ -129,7 +136,7 @@ export interface Config {
     readonly pageSize: number;
     readonly shutdown: number;
   };
-  readonly audit: { readonly keep: number };
+  readonly audit: { readonly keep: number; readonly recordPulls: boolean };
   readonly metrics: { readonly address: { readonly host: string; readonly port: number } | undefined };
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';

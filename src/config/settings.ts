@@ -22,6 +22,7 @@ import {
   socketPlace,
   text,
   type Written,
+  webhookHost,
   wholeNumber,
 } from './kinds.ts';
 
@@ -291,6 +292,16 @@ export const settings = {
       'A layer that decompresses to more than so many times its size is not looked into (beyond 64 MiB).',
     ),
   },
+  webhooks: {
+    allowedHosts: setting(
+      listOf(webhookHost),
+      ['external'],
+      'Where webhooks may go: external, private, loopback, addresses and blocks, host names.',
+    ),
+    timeout: setting(duration({ longestDays: 1 }), '10s', 'How long a delivery may take in all.'),
+    attempts: setting(wholeNumber(1, 100), 12, 'So often a delivery is tried; twelve times are about a day.'),
+    deliveriesKept: setting(duration({ never: true }), '30d', 'How long the log of deliveries is kept.'),
+  },
   backup: {
     schedule: optional(schedule, 'When a backup is made by itself; empty: only by command.'),
     destination: optional(path, 'The folder of backups, on another disk.'),
@@ -316,6 +327,11 @@ export const settings = {
   },
   audit: {
     keep: setting(duration({ never: true }), '365d', 'How long audited events are kept.'),
+    recordPulls: setting(
+      flag,
+      false,
+      'true: pulls are events too, for webhooks, the live stream and the audit.',
+    ),
   },
   metrics: {
     address: optional(

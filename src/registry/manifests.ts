@@ -45,11 +45,14 @@ export class Manifests {
     this.#sparse = options.sparse;
   }
 
-  /** A manifest for a client, counted as a pull. Throws OciError MANIFEST_UNKNOWN or NAME_UNKNOWN. */
-  async pull(repository: RepositoryName, reference: Reference): Promise<StoredManifest> {
+  /**
+   * A manifest for a client, counted as a pull; with `origin` that is an event. Throws OciError MANIFEST_UNKNOWN or
+   * NAME_UNKNOWN.
+   */
+  async pull(repository: RepositoryName, reference: Reference, origin?: Origin): Promise<StoredManifest> {
     const manifest = await this.#store.find(repository, reference);
     if (manifest === undefined) throw await this.#unknown(repository, reference);
-    this.#pulls.count(repository, manifest.digest);
+    this.#pulls.count(repository, manifest.digest, origin, 'tag' in reference ? reference.tag : undefined);
     return manifest;
   }
 

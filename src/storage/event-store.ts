@@ -5,8 +5,10 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Origin, Page } from './terms.ts';
 
-export const eventKinds = ['push', 'delete', 'mount', 'tag', 'untag', 'unlink', 'sign', 'restore'] as const;
-/** Changes of content. */
+export const eventKinds = [
+  ...(['push', 'delete', 'mount', 'tag', 'untag', 'unlink', 'sign', 'restore', 'pull'] as const),
+] as const;
+/** Changes of content, and pulls where audit.recordPulls wants them as rows. */
 export type EventKind = (typeof eventKinds)[number];
 
 /** What else is audited: changes of who may what, of the registry itself, and sign-ins. */
@@ -52,6 +54,9 @@ export const auditActions = [
   'rule.set',
   'tag.update',
   'deleted.purge',
+  'webhook.add',
+  'webhook.update',
+  'webhook.remove',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
@@ -79,8 +84,19 @@ export interface RegistryEvent {
   readonly address: string | undefined;
   readonly userAgent: string | undefined;
   readonly requestId: string | undefined;
-  /** `before` and `after` of a change without secrets; counts of aggregated sign-ins. */
+  /** `before` and `after` of a change without secrets; counts of aggregated sign-ins and pulls; ContentDetail of content. */
   readonly detail: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What a change of content tells of the manifest or blob, which may be gone when somebody reads it. */
+export interface ContentDetail {
+  readonly mediaType?: string | undefined;
+  /** Bytes of the manifest or blob itself. */
+  readonly size?: number | undefined;
+  /** Of pulls, which are gathered. */
+  readonly count?: number;
+  /** Of a copy: the manifest that it was made from. */
+  readonly from?: string;
 }
 
 export interface AuditFilter {
@@ -143,7 +159,15 @@ export interface EventStore {
     readonly detail: Readonly<Record<string, unknown>>;
     readonly origin: Origin;
   }): Promise<void>;
-  /** Drops up to `limit` events from before `at`; the number dropped. */
+  /** The seq of the newest event, 0 where there is none. */
+  newest(): Promise<number>;
+  /** The seq of the oldest event that is left; undefined where there is none. */
+  oldest(): Promise<number | undefined>;
+  /**
+   * Calls `listener` after every commit, whether or not it brought an event: whoever is told looks. What is returned ends that.
+   */
+  watch(listener: () => void): () => void;
+  /** Drops up to `limit` events from before `at`; the number dropped. While a webhook is enabled, none of the last two days. */
   dropBefore(at: number, limit: number): Promise<number>;
   /** A tag's past, newest first. */
   tagHistory(repository: RepositoryName, tag: Tag, limit: number): Promise<readonly TagHistoryEntry[]>;

@@ -14,6 +14,7 @@ import type { RetentionStore } from './retention-store.ts';
 import type { SignatureStore } from './signature-store.ts';
 import type { DeletedStore, Deprecation, ManifestManagement, TagManagement } from './tag-store.ts';
 import type { Creating, NoRepository, Origin, Page, Visibility } from './terms.ts';
+import type { WebhookStore } from './webhook-store.ts';
 
 export * from './event-store.ts';
 export * from './managed-repository-store.ts';
@@ -33,6 +34,7 @@ export interface MetadataStore {
   readonly accounts: AccountStore;
   readonly protection: ProtectionStore;
   readonly retention: RetentionStore;
+  readonly webhooks: WebhookStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
   /** Which data folder of that registry this is: a restore gives the new one another name, the first has the instance's. */
@@ -172,6 +174,14 @@ export interface Pulls {
   readonly digest: Digest;
   readonly pulls: number;
   readonly lastAt: number;
+  /** Who pulled, under which tag, from where: an event each. Missing: no event. */
+  readonly by?: readonly PullsBy[];
+}
+
+export interface PullsBy {
+  readonly origin: Origin;
+  readonly tag: Tag | undefined;
+  readonly count: number;
 }
 
 /** What is told of a manifest without its bytes. */

@@ -17,6 +17,7 @@ import { describeSignatureStore } from './metadata-store-signatures.ts';
 import { describeTagLists } from './metadata-store-tags.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
 import { describeProtectionStore } from './protection-store.ts';
+import { describeWebhookStore } from './webhook-store.ts';
 
 /** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
 export type OpenMetadataStore = (
@@ -41,4 +42,5 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeRetagging(name, open);
   describeScrubStore(name, open);
   describeProtectionStore(name, open);
+  describeWebhookStore(name, open);
 }

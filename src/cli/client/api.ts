@@ -95,8 +95,13 @@ export class Api {
   }
 
   /** The answer's body as it arrives, for exports. */
-  async stream(where: string, query: Query = {}): Promise<IncomingMessage> {
-    const { target, headers } = this.door;
+  async stream(
+    where: string,
+    query: Query = {},
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<IncomingMessage> {
+    const { target } = this.door;
+    const headers = { ...this.door.headers, ...more };
     const response = await open(target, { method: 'GET', path: fullPath(where, query), headers });
     if (response.statusCode === 200) return response;
     const parts: Buffer[] = [];

@@ -5,6 +5,7 @@ import { addBackup } from './backup.ts';
 import { addConfig } from './config.ts';
 import { addDeleted } from './deleted.ts';
 import { addDoctor } from './doctor.ts';
+import { addEvents } from './events.ts';
 import { addGc } from './gc.ts';
 import { addImage } from './image.ts';
 import { addImport } from './import.ts';
@@ -29,6 +30,7 @@ import { addToken } from './token.ts';
 import { addUsage } from './usage.ts';
 import { addUser } from './user.ts';
 import { addVersion } from './version.ts';
+import { addWebhook } from './webhook.ts';
 import { addWhoami } from './whoami.ts';
 
 /** In the order of --help. */
@@ -37,5 +39,5 @@ export const commands = [
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
   ...[addSearch, addRepo, addTag, addImage, addDeleted, addProtect],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
-  ...[addOperation, addReadOnly],
+  ...[addOperation, addReadOnly, addWebhook, addEvents],
 ] as const;

@@ -20,12 +20,14 @@ const mostTags = 32;
 
 export function manifestRoutes(app: FastifyInstance, context: HttpContext): void {
   const { manifests, writes } = context.registry;
+  const { recordPulls } = context.config.audit;
 
   declare(app, '/v2/:name/manifests/:reference', 'manifest', {
     GET: [
       'pull',
       async (request, reply) => {
-        const manifest = await manifests.pull(repositoryOf(request), referenceOf(request));
+        const origin = recordPulls ? originOf(request) : undefined;
+        const manifest = await manifests.pull(repositoryOf(request), referenceOf(request), origin);
         if (describe(request, reply, manifest)) return reply.code(304).send();
         return sendBytes(reply.header('content-length', manifest.bytes.length), manifest.bytes);
       },

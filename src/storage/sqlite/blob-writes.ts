@@ -45,7 +45,8 @@ export const sql = {
   dropUnownedNamespace: `DELETE FROM namespace WHERE id = ? AND kind = 'unowned'
     AND NOT EXISTS (SELECT 1 FROM repository r WHERE r.namespace_id = namespace.id)
     AND NOT EXISTS (SELECT 1 FROM access_grant g WHERE g.namespace_id = namespace.id)
-    AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.namespace_id = namespace.id)`,
+    AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.namespace_id = namespace.id)
+    AND NOT EXISTS (SELECT 1 FROM webhook w WHERE w.namespace_id = namespace.id AND w.removed_at IS NULL)`,
 } as const;
 
 type UploadRow = [string, string];
@@ -110,6 +111,7 @@ export class BlobWrites {
       this.#shared.events.addContent(now, 'mount', input.origin, {
         repository: input.to,
         digest: input.digest,
+        detail: { size: linked.size },
       });
     }
     return true;
@@ -130,6 +132,7 @@ export class BlobWrites {
     this.#shared.events.addContent(now, 'unlink', input.origin, {
       repository: input.repository,
       digest: input.digest,
+      detail: { size: linked.size },
     });
     return { outcome: 'removed' };
   }

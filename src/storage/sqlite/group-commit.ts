@@ -15,6 +15,7 @@ import { SignatureWrites } from './signature-writes.ts';
 import { SummaryWrites } from './summary-writes.ts';
 import { TagIntentions } from './tag-intentions.ts';
 import { TagWrites } from './tag-writes.ts';
+import { WebhookWrites } from './webhook-writes.ts';
 
 export const sql = {
   readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',
@@ -35,6 +36,7 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
   const management = new TagIntentions(db, shared, { tags, summaries });
   const blobs = new BlobWrites(db, shared);
   const signatures = new SignatureWrites(db, shared);
+  const hooks = new WebhookWrites(db, shared.events);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
     ...makeCareIntentions(db, shared),
@@ -66,6 +68,13 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
     recordSignIns: shared.events.recordSignIns.bind(shared.events),
     recordEvent: shared.events.recordEvent.bind(shared.events),
     dropEvents: shared.events.dropEvents.bind(shared.events),
+    addWebhook: hooks.addWebhook.bind(hooks),
+    updateWebhook: hooks.updateWebhook.bind(hooks),
+    removeWebhook: hooks.removeWebhook.bind(hooks),
+    recordDelivery: hooks.recordDelivery.bind(hooks),
+    advanceWebhooks: hooks.advanceWebhooks.bind(hooks),
+    resumeWebhook: hooks.resumeWebhook.bind(hooks),
+    pruneWebhooks: hooks.pruneWebhooks.bind(hooks),
     advanceClock(now: Now, _input: undefined): void {
       advanceTicks.run(now.ticks, now.ticks);
     },

@@ -6,6 +6,7 @@ import type {
   ManifestToStore,
   Origin,
   Pulls,
+  PullsBy,
   PutManifest,
   PutManifestOutcome,
   RemoveManifestOutcome,
@@ -18,7 +19,8 @@ import type { SummaryWrites } from './summary-writes.ts';
 import type { TagWrites } from './tag-writes.ts';
 
 export const sql = {
-  manifestByDigest: 'SELECT id, media_type FROM manifest WHERE repository_id = ? AND digest = ?',
+  manifestByDigest:
+    'SELECT id, media_type, length(bytes) FROM manifest WHERE repository_id = ? AND digest = ?',
   addManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
     pushed_by, lease_ticks, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   retypeManifest: 'UPDATE manifest SET media_type = ?, artifact_type = ? WHERE id = ?',
@@ -109,6 +111,7 @@ export class ManifestWrites {
       repository: input.repository,
       reference: furtherTags.length === 0 ? onlyTag : undefined,
       digest: manifest.digest,
+      detail: { mediaType: manifest.mediaType, size: manifest.bytes.length },
     });
     if (stored !== undefined) this.#shared.raiseManifestLease(now, id);
     const home = { id: repository.id, name: input.repository };
@@ -146,6 +149,7 @@ export class ManifestWrites {
     { origin, raises }: { readonly origin: Origin; readonly raises: (child: number) => boolean },
   ): void {
     const { name } = repository;
+    const { mediaType, size } = this.#findManifest(repository.id, digest) ?? {};
     const tags = this.#tags.listOf(id);
     this.#tags.admitManifestRemoval(name, { digest, tags }, origin);
     const children = this.#statements.childrenOf.all(id) as [number, Digest][];
@@ -161,7 +165,11 @@ export class ManifestWrites {
     this.#dropEdges(now, repository.id, id);
     this.#statements.dropManifest.run(id);
     this.#statements.countRemoved.run(repository.id);
-    this.#shared.events.addContent(now, 'delete', origin, { repository: name, digest });
+    this.#shared.events.addContent(now, 'delete', origin, {
+      repository: name,
+      digest,
+      detail: { mediaType, size },
+    });
   }
 
   removeTag(now: Now, input: { repository: RepositoryName; tag: Tag; origin: Origin }): boolean {
@@ -172,12 +180,22 @@ export class ManifestWrites {
   }
 
   recordPulls(now: Now, pulls: readonly Pulls[]): void {
-    for (const { repository, digest, pulls: count, lastAt } of pulls) {
-      const id = this.#findPulled(repository);
+    for (const pull of pulls) {
+      const id = this.#findPulled(pull.repository);
       if (id === undefined) continue;
-      const at = Math.floor(lastAt);
-      this.#statements.addPulls.run(count, at, now.ticks, id, digest);
-      this.#statements.addRepositoryPulls.run(count, at, id);
+      const at = Math.floor(pull.lastAt);
+      this.#statements.addPulls.run(pull.pulls, at, now.ticks, id, pull.digest);
+      this.#statements.addRepositoryPulls.run(pull.pulls, at, id);
+      if (pull.by !== undefined) this.#tellOfPulls(now, id, pull, pull.by);
+    }
+  }
+
+  #tellOfPulls(now: Now, repositoryId: number, { repository, digest }: Pulls, by: readonly PullsBy[]): void {
+    const manifest = this.#findManifest(repositoryId, digest);
+    const known = manifest && { mediaType: manifest.mediaType, size: manifest.size };
+    for (const { origin, tag, count } of by) {
+      const about = { repository, reference: tag, digest, detail: { ...known, count } };
+      this.#shared.events.addContent(now, 'pull', origin, about);
     }
   }
 
@@ -188,8 +206,10 @@ export class ManifestWrites {
   }
 
   #findManifest(repositoryId: number, digest: Digest) {
-    const row = this.#statements.manifestByDigest.get(repositoryId, digest) as [number, string] | undefined;
-    return row && { id: row[0], mediaType: row[1] };
+    const row = this.#statements.manifestByDigest.get(repositoryId, digest) as
+      | [number, string, number]
+      | undefined;
+    return row && { id: row[0], mediaType: row[1], size: row[2] };
   }
 
   /** What each reference is in the repository. A damaged blob counts as absent, but an edge may hold it until it is healed. */

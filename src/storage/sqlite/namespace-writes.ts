@@ -39,6 +39,8 @@ export const sql = {
     (SELECT name FROM subject WHERE namespace_id = ? AND kind = 'robot')`,
   dropSubjects: 'DELETE FROM subject WHERE namespace_id = ? AND kind = ?',
   dropGrants: 'DELETE FROM access_grant WHERE namespace_id = ?',
+  // Their deliveries go later, some at a time.
+  removeHooks: 'UPDATE webhook SET removed_at = ? WHERE namespace_id = ? AND removed_at IS NULL',
 } as const;
 
 const pageOfRepositories = 500;
@@ -138,6 +140,7 @@ export class NamespaceWrites {
     const grants = this.#statements.dropGrants.run(namespaceId).changes;
     const robots = this.#statements.dropSubjects.run(namespaceId, 'robot').changes;
     const teams = this.#statements.dropSubjects.run(namespaceId, 'team').changes;
+    this.#statements.removeHooks.run(now.at, namespaceId);
     this.#statements.retireNamespace.run(now.at, until, namespaceId);
     return { repositories, grants, robots, teams };
   }

@@ -26,6 +26,8 @@ import { makeManagedRepositoryStore } from './repository-store.ts';
 import { makeProtectionStore, makeRetentionStore } from './rule-stores.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
+import { watchCommits } from './watch-commits.ts';
+import { makeWebhookStore } from './webhook-reads.ts';
 import { WriterThread } from './writer-thread.ts';
 
 export interface SqliteStoreOptions {
@@ -109,8 +111,10 @@ export interface StoreParts {
 }
 
 /** The contract over what was opened; `writer` may be anything that runs intentions. */
-export function makeStore(parts: StoreParts): MetadataStore {
-  const { writer, reader, reads, ticks } = parts;
+export function makeStore(given: StoreParts): MetadataStore {
+  const { writer, watch } = watchCommits(given.writer);
+  const parts = { ...given, writer };
+  const { reader, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
   const ask: Ask = async (read) => {
@@ -158,10 +162,11 @@ export function makeStore(parts: StoreParts): MetadataStore {
       add: (signature) => writer.run('addSignature', signature),
     },
     deleted: management.deleted,
-    events: makeEventStore(parts, ask),
+    events: makeEventStore(parts, watch, ask),
     accounts: makeAccountStore(reader, writer, ask),
     protection: makeProtectionStore(reader, writer, ask),
     retention: makeRetentionStore(reader, parts, ask),
+    webhooks: makeWebhookStore(parts, ask),
     instance: () => ask(() => reads.instance()),
     copy: () => ask(() => reads.copy()),
     snapshot: async (target) => {
@@ -220,13 +225,16 @@ function makeBlobIndex({ writer, reads, ticks }: StoreParts, ask: Ask): BlobInde
   };
 }
 
-function makeEventStore({ writer, reader }: StoreParts, ask: Ask): EventStore {
+function makeEventStore({ writer, reader }: StoreParts, watch: EventStore['watch'], ask: Ask): EventStore {
   const reads = makeEventReads(reader);
   return {
     read: (page) => ask(() => reads.readEvents(page)),
     audit: (options) => reads.auditEvents(options, ask),
     recordSignIns: (signIns) => writer.run('recordSignIns', signIns),
     record: (change) => writer.run('recordEvent', change),
+    newest: () => ask(() => reads.newestEvent()),
+    oldest: () => ask(() => reads.oldestEvent()),
+    watch,
     dropBefore: (at, limit) => writer.run('dropEvents', { at, limit }),
     tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
   };

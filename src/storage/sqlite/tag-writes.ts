@@ -3,7 +3,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/name.ts';
 import type { Tag } from '../../oci/reference.ts';
-import type { Origin, TagHistoryAction } from '../metadata-store.ts';
+import type { ContentDetail, Origin, TagHistoryAction } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
 import type { SharedWrites } from './shared-writes.ts';
@@ -14,6 +14,7 @@ export const sql = {
   setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at, updated_by, version) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at,
       updated_by = excluded.updated_by`,
+  contentOf: 'SELECT media_type AS mediaType, length(bytes) AS size FROM manifest WHERE id = ?',
   dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
   tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
   addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
@@ -55,6 +56,7 @@ export class TagWrites {
       repository: repository.name,
       reference: tag,
       digest: manifest.digest,
+      detail: this.#statements.contentOf.get(manifest.id) as ContentDetail,
     });
     return true;
   }

@@ -128,6 +128,12 @@ GET /api/v1/repositories/:repository/-/manifests/:reference/files [read]
 GET /api/v1/repositories/:repository/-/manifests/:reference/file [read]
 GET /api/v1/repositories/:repository/-/archive [read]
 GET /api/v1/backups [auditor]
+GET,POST /api/v1/namespaces/:namespace/webhooks [admin]
+GET,PATCH,DELETE /api/v1/namespaces/:namespace/webhooks/:id [admin]
+POST /api/v1/namespaces/:namespace/webhooks/:id/test [admin]
+GET /api/v1/namespaces/:namespace/webhooks/:id/deliveries [admin]
+POST /api/v1/namespaces/:namespace/webhooks/:id/deliveries/:delivery/redeliver [admin]
+GET /api/v1/events [signed-in]
 `;
 
 export interface Expectation {

@@ -90,8 +90,9 @@ function apiRequest({ method, url }: Expectation, target: Target): MatrixRequest
     .replace(':tag', 'v1')
     .replace(':reference', 'v1')
     // The first operation is there; nothing else has such an id.
-    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999');
-  const query = queries[url.slice(url.lastIndexOf('/') + 1)] ?? '';
+    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999')
+    .replace(':delivery', '999999');
+  const query = queryOf(url);
   const body = method === 'GET' ? undefined : uselessBody;
   const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
   return { method, path: path + query, body, headers, repository: undefined, target };
@@ -103,6 +104,12 @@ const queries: Readonly<Record<string, string>> = {
   archive: '?reference=v1',
   file: '?path=/etc/hosts',
 };
+
+// What is not there, and a stream that never ends, is asked for in a way that is refused after the guard.
+function queryOf(url: string): string {
+  if (/\/webhooks\/:id|\/events$/.test(url) && !url.includes('operations')) return '?matrix=true';
+  return queries[url.slice(url.lastIndexOf('/') + 1)] ?? '';
+}
 
 function auditRequest(expectation: Expectation, namespace: (typeof namespaces)[number]): MatrixRequest {
   const target = { namespace, user: undefined };

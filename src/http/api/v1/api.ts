@@ -9,6 +9,7 @@ import { parseBodies } from './bodies.ts';
 import type { ApiContext } from './context.ts';
 import { damageRoutes } from './damage.ts';
 import { deletedRoutes } from './deleted.ts';
+import { eventRoutes } from './events.ts';
 import { grantRoutes } from './grants.ts';
 import { inspectionRoutes } from './inspection.ts';
 import { keyRoutes } from './keys.ts';
@@ -38,6 +39,7 @@ import { usageRoutes } from './usage.ts';
 import { userChangeRoutes } from './user-changes.ts';
 import { userRoutes } from './users.ts';
 import { compileValidator } from './validation.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 /** Registers the management API. The guard of `app` has to decide by `needGuard`. */
 export function managementApi(app: FastifyInstance, context: ApiContext, paths: DeclaredPaths): void {
@@ -88,6 +90,8 @@ export function managementApi(app: FastifyInstance, context: ApiContext, paths: 
       protectionRoutes(routes, context);
       usageRoutes(routes, context);
       backupRoutes(routes, context);
+      webhookRoutes(routes, context);
+      eventRoutes(routes, context);
     },
     { prefix: basePath },
   );

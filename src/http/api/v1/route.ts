@@ -100,6 +100,8 @@ export interface Endpoint<Url extends string, Query extends TSchema, Body extend
   readonly textBody?: boolean;
   /** Whether it changes something also while the registry is read-only. By default what is taken away (DELETE) may. */
   readonly whileReadOnly?: boolean | ((body: Static<Body>) => boolean);
+  /** Takes long and changes no object: others need not wait for it. */
+  readonly waitsAlone?: boolean;
   /** The object as its entity tag sees it, for If-Match; undefined where nothing is there. */
   readonly current?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object | undefined>;
   /** What a DELETE would do: makes it take ?dryRun=true. Throws what the DELETE would throw. */
@@ -162,7 +164,8 @@ export class Routes {
       if (isPlan) return found({ dryRun: true, ...(await makePlan(call)) });
       return await endpoint.handle(call);
     };
-    const key = request.method === 'GET' ? undefined : lockOf(url, call.params as Record<string, string>);
+    const isAlone = request.method === 'GET' || endpoint.waitsAlone === true;
+    const key = isAlone ? undefined : lockOf(url, call.params as Record<string, string>);
     const answer = key === undefined ? await act() : await this.#turns.take(key, act);
     return send(this.#context, call, answer);
   }
