@@ -84,14 +84,17 @@ export class Uploads {
 
   /**
    * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, NAME_UNKNOWN, DENIED for a
-   * full quota. With `knownId`, the one of a caller who wants to find it again after a crash; no session may be open under it,
-   * and bytes that are left of one are dropped.
+   * full quota. With `knownId`, the one of a caller who wants to find it again after a crash; what is left of a session under it
+   * is dropped, be it bytes without a row or a row whose bytes have become a blob.
    */
   async begin(owner: UploadOwner, algorithm: DigestAlgorithm, knownId?: string): Promise<Upload> {
     await this.#writes.admitContent();
     const id = knownId ?? randomUUID();
     return await this.#placements.during(id, async () => {
-      if (knownId !== undefined) await this.#store.abort({ id, state: algorithm });
+      if (knownId !== undefined) {
+        await this.#index.close(id);
+        await this.#store.abort({ id, state: algorithm });
+      }
       const upload = await this.#store.beginUpload(id, algorithm);
       try {
         const begun = await withinQuota(() => this.#index.begin({ ...owner, upload, limits: this.#limits }));

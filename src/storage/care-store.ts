@@ -283,6 +283,21 @@ export interface DamagedBlob {
   readonly touches: readonly { readonly repository: RepositoryName; readonly tags: readonly Tag[] }[];
 }
 
+/** A count that is kept beside what it counts, and by how much it is off: add `items` and `bytes`, and it is right. */
+export type CountFault =
+  | {
+      readonly count: 'total';
+      readonly of: 'manifest' | 'tag' | 'blob' | 'upload';
+      readonly items: number;
+      readonly bytes: number;
+    }
+  /** Manifests of a repository. */
+  | { readonly count: 'manifests'; readonly id: number; readonly of: string; readonly items: number }
+  /** Bytes that a namespace uses. */
+  | { readonly count: 'used'; readonly id: number; readonly of: string; readonly bytes: number }
+  /** How many repositories of a namespace have a blob. */
+  | { readonly count: 'links'; readonly namespaceId: number; readonly blobId: number };
+
 export interface IntegrityResult {
   readonly at: number;
   readonly sound: boolean;
@@ -326,6 +341,14 @@ export interface ScrubStore {
     readonly limit: number;
     readonly repair: boolean;
   }): Promise<{ readonly faults: number; readonly next: readonly [number, number] | undefined }>;
+  /**
+   * Counts again, in a thread of its own, what is counted while it changes. `more`: there are more than were listed.
+   */
+  checkCounts(options: {
+    readonly signal?: AbortSignal;
+  }): Promise<{ readonly faults: readonly CountFault[]; readonly more: boolean }>;
+  /** Puts some counts right, whatever has changed since they were found wrong. */
+  repairCounts(faults: readonly CountFault[]): Promise<void>;
   listDamaged(options: {
     readonly after?: number | undefined;
     readonly limit: number;

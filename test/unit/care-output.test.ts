@@ -205,6 +205,7 @@ describe('reports', () => {
     unknownFiles: { files: 0, bytes: 0 },
     manifests: { checked: 402, damaged: 0, edgesMissing: 0 },
     links: { wrong: 0 },
+    counts: { wrong: 0 },
     faults: [],
     repaired: false,
     sound: true,

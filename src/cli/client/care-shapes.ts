@@ -40,6 +40,7 @@ export interface ScrubReport {
   readonly unknownFiles: { readonly files: number; readonly bytes: number };
   readonly manifests: { readonly checked: number; readonly damaged: number; readonly edgesMissing: number };
   readonly links: { readonly wrong: number };
+  readonly counts: { readonly wrong: number };
   readonly faults: readonly string[];
   readonly repaired: boolean;
   readonly sound: boolean;

@@ -96,7 +96,7 @@ function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], for
 
 /** What was looked at and found. What the damage touches is told by the list of damage. */
 export function scrubText(report: ScrubReport, seconds: number): string {
-  const { blobs, manifests, database, unknownFiles, links, deep, repaired, sound, faults } = report;
+  const { blobs, manifests, database, unknownFiles, links, counts, deep, repaired, sound, faults } = report;
   const how = deep ? 'every byte read' : 'length and place; --deep reads every byte';
   const lines = [
     [
@@ -113,7 +113,7 @@ export function scrubText(report: ScrubReport, seconds: number): string {
     ]);
   if (blobs.known > 0) lines.push(['damaged', `${countText(blobs.known, 'blob')}, quarantined before`]);
   if (manifests.damaged > 0) lines.push(['damaged', countText(manifests.damaged, 'manifest')]);
-  const wrong = manifests.edgesMissing + links.wrong;
+  const wrong = manifests.edgesMissing + links.wrong + counts.wrong;
   if (wrong > 0)
     lines.push([
       'rows',
