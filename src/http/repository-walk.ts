@@ -37,7 +37,7 @@ export function rangesOf(
   within: { readonly namespace?: string | undefined; readonly visibility?: Visibility | undefined } = {},
 ): readonly RepositoryRange[] {
   const { namespace, visibility } = within;
-  const patterns = rights === undefined ? [wholeRegistry] : rights.readPatterns(now);
+  const patterns = rights === undefined ? [wholeRegistry] : patternsOf(rights, now);
   if (patterns.includes(wholeRegistry)) {
     if (namespace !== undefined) return [wholeNamespace(namespace)];
     return [
@@ -51,6 +51,18 @@ export function rangesOf(
     .filter((one) => visibility === undefined || one === visibility)
     .flatMap((one) => shownRanges(one, rights?.ceiling?.patterns, namespace));
   return [...granted, ...shown];
+}
+
+// Not what is in both exactly: where stars cross, no list of patterns is that. `sees` tells what is left.
+function patternsOf(rights: Rights, now: number): readonly string[] {
+  const held = rights.unlimited.readPatterns(now);
+  const ceiling = rights.ceiling?.patterns;
+  if (ceiling === undefined) return held;
+  if (held.includes(wholeRegistry)) return ceiling;
+  const reached = ceiling.map(namespaceOfPattern);
+  return held.filter(
+    (pattern) => reached.includes(undefined) || reached.includes(namespaceOfPattern(pattern)),
+  );
 }
 
 function wholeNamespace(namespace: string): RepositoryRange {
@@ -97,6 +109,7 @@ interface Source {
   at: number;
   after: string | undefined;
   chunk: number;
+  begun: boolean;
   done: boolean;
 }
 
@@ -115,7 +128,7 @@ export async function* walkByName(
     Math.max(shortestChunk, Math.ceil((2 * wanted) / (ranges.length || 1))),
   );
   let sources: Source[] = ranges.map((range) => {
-    return { range, rows: [], at: 0, after, chunk: first, done: false };
+    return { range, rows: [], at: 0, after, chunk: first, begun: false, done: false };
   });
   let last = after;
   let batch: RepositoryRecord[] = [];
@@ -123,7 +136,7 @@ export async function* walkByName(
     for (const source of sources) {
       if (source.at < source.rows.length || source.done) continue;
       // Each is begun whatever it costs: a page that comes no further than the one before would be the last.
-      if (budget !== undefined && budget.rows <= 0 && source.chunk > first) {
+      if (budget !== undefined && budget.rows <= 0 && source.begun) {
         budget.spent = true;
         if (batch.length > 0) yield batch;
         return;
@@ -152,6 +165,7 @@ async function fill(
   const { range, after, chunk } = source;
   source.rows = await store.walk({ range, after, limit: chunk });
   source.at = 0;
+  source.begun = true;
   source.done = source.rows.length < chunk;
   source.after = source.rows.at(-1)?.name ?? after;
   source.chunk = Math.min(longestChunk, chunk * 2);

@@ -15,6 +15,8 @@ import { listOf, nullable, strict, time, timeText, timeTextOrNull, visibility } 
 const sorts = ['name', '-pushedAt', '-pulledAt'] as const;
 /** Rows that one page may read. Where they do not fill it, it is short and `next` tells where it goes on. */
 const rowsOfPage = 5000;
+/** So many rows are sorted where no index has their order. */
+const rowsToSort = 2000;
 /** A label or digest that so few repositories have is gone through from its own side. */
 const fewRows = 1000;
 const mostLabels = 8;
@@ -100,10 +102,11 @@ class RepositoryList {
     const few = await this.#fewCandidates();
     if (few !== undefined) return this.#pageOf(few.filter((record) => this.#fits(record)));
     if (this.#by === undefined) return await this.#pageByName();
-    const budget: Budget = { rows: rowsOfPage, spent: false };
+    const ranges = rangesOf(this.#viewer, this.#query);
+    if (ranges.some(({ kind }) => kind === 'all')) return await this.#pageByUse(this.#by);
+    const budget: Budget = { rows: rowsToSort, spent: false };
     const all: RepositoryRecord[] = [];
-    const walk = { wanted: rowsOfPage, budget };
-    for await (const batch of walkByName(this.#store, rangesOf(this.#viewer, this.#query), walk)) {
+    for await (const batch of walkByName(this.#store, ranges, { wanted: rowsToSort, budget })) {
       all.push(...(await this.#filter(batch)));
     }
     // Who sees few has them sorted here; who sees many finds them soon among those that were used last.
