@@ -21,6 +21,8 @@ import { protectionRoutes } from './protection.ts';
 import { quotaRoutes } from './quotas.ts';
 import { registryRoutes } from './registry.ts';
 import { repositoryRoutes } from './repositories.ts';
+import { retentionRoutes } from './retention.ts';
+import { retentionRunRoutes } from './retention-runs.ts';
 import { robotRoutes } from './robots.ts';
 import { basePath, Routes } from './route.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -80,6 +82,8 @@ export function managementApi(app: FastifyInstance, context: ApiContext): void {
       damageRoutes(routes, context);
       quotaRoutes(routes, context);
       protectionRoutes(routes, context);
+      retentionRoutes(routes, context);
+      retentionRunRoutes(routes, context);
       usageRoutes(routes, context);
       backupRoutes(routes, context);
       routes.refuseOtherMethods();
