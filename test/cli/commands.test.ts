@@ -22,7 +22,7 @@ describe('wrong usage ends with 2 and says what was probably meant', { concurren
     [
       'frobnicate',
       'berth: unknown command "frobnicate"; the commands are serve, status, doctor, config, setup, version, login, logout, ' +
-        'whoami, user, org, team, robot, token, session, access, repo, protect, audit, key, usage, quota, gc, scrub, backup, import, operation, read-only',
+        'whoami, user, org, team, robot, token, session, access, repo, protect, retention, audit, key, usage, quota, gc, scrub, backup, import, operation, read-only',
     ],
     ['config chekc', 'berth: unknown command "chekc"; did you mean berth config check?'],
     ['user lst', 'berth: unknown command "lst"; did you mean berth user list?'],

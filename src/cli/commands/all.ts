@@ -14,6 +14,7 @@ import { addProtect } from './protect.ts';
 import { addQuota } from './quota.ts';
 import { addReadOnly } from './read-only.ts';
 import { addRepo } from './repo.ts';
+import { addRetention } from './retention.ts';
 import { addRobot } from './robot.ts';
 import { addScrub } from './scrub.ts';
 import { addServe } from './serve.ts';
@@ -30,19 +31,8 @@ import { addWhoami } from './whoami.ts';
 /** In the order of --help. */
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
-  ...[
-    addLogin,
-    addWhoami,
-    addUser,
-    addOrg,
-    addTeam,
-    addRobot,
-    addToken,
-    addSession,
-    addAccess,
-    addRepo,
-    addProtect,
-  ],
+  ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess, addRepo],
+  ...[addProtect, addRetention],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly],
 ] as const;
