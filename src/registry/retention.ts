@@ -11,7 +11,7 @@ import {
   type Decision,
   type KeepReason,
   type Plan,
-  planRetention,
+  planInSteps,
   type RemoveReason,
 } from './retention-plan.ts';
 import { type CompiledRules, compileRetention, type RetentionRules } from './retention-rules.ts';
@@ -195,8 +195,20 @@ export class Retention {
       return held && ruleText(held);
     };
     const { delaySeconds } = rules;
-    const plan = planRetention({ tags, manifests, policy, now, leaseSeconds, delaySeconds, protectedBy });
-    return { plan, mark };
+    const planning = planInSteps({
+      tags,
+      manifests,
+      policy,
+      now,
+      leaseSeconds,
+      delaySeconds,
+      protectedBy,
+    });
+    for (;;) {
+      const step = planning.next();
+      if (step.done === true) return { plan: step.value, mark };
+      await steps.step();
+    }
   }
 
   /** Bytes of the blobs that only the going manifests have, in this repository and in all others. */
