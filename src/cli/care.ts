@@ -137,9 +137,10 @@ export class Care implements CareTasks {
 
   /** A run for each namespace that has rules, one after the other. */
   #retainOnSchedule(schedule: string): void {
-    const { metadata, operations } = this.#options.registry;
+    const { metadata, operations, writes } = this.#options.registry;
     const { log } = this.#options;
     const work = async (): Promise<void> => {
+      if (writes.readOnly().message !== undefined) return;
       for (let after: string | undefined, more = true; more && !this.#stopping; ) {
         const page = await metadata.retention.listNamespaces({ after, limit: 100 });
         for (const namespace of page.items) {

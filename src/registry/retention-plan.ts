@@ -1,6 +1,6 @@
 // What retention does with one repository: which tags and manifests go, why, and why the rest stays. Pure: a dry run and a run
 // see the same plan. What stays is the default, and only what a rule lets go joins the going.
-import semver from 'semver';
+import type { SemVer } from 'semver';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestFacts, ManifestToRemove, Removal, TagFacts } from '../storage/retention-store.ts';
@@ -82,8 +82,20 @@ export function subjectOfTag(tag: string): Digest | undefined {
 
 /** Decides on a repository. */
 export function planRetention(input: PlanInput): Plan {
+  const planning = planInSteps(input);
+  for (;;) {
+    const step = planning.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same for one that may have a hundred thousand tags: whoever drives it lets others have their turn at each step. */
+export function planInSteps(input: PlanInput): Generator<void, Plan> {
   return new Planner(input).plan();
 }
+
+/** Items of a step: some milliseconds. */
+const stepItems = 2000;
 
 class Planner {
   readonly #input: PlanInput;
@@ -103,7 +115,20 @@ class Planner {
 
   constructor(input: PlanInput) {
     this.#input = input;
-    for (const manifest of input.manifests) {
+  }
+
+  *plan(): Generator<void, Plan> {
+    yield* this.#index();
+    yield* this.#judgeTags();
+    yield* this.#gather();
+    this.#keepTagsOfBlocked();
+    const decisions = yield* this.#decisions();
+    return { decisions, removals: yield* this.#removals(), manifests: [...this.#going.keys()] };
+  }
+
+  *#index(): Generator<void> {
+    const { manifests, tags } = this.#input;
+    yield* each(manifests, (manifest) => {
       this.#byId.set(manifest.id, manifest);
       this.#byDigest.set(manifest.digest, manifest);
       if (manifest.subject !== undefined) this.#addReferrer(manifest.subject, manifest.id);
@@ -111,63 +136,57 @@ class Planner {
         this.#parents.set(child, (this.#parents.get(child) ?? 0) + 1);
         this.#stayingParents.set(child, (this.#stayingParents.get(child) ?? 0) + 1);
       }
-    }
-    for (const tag of input.tags) {
-      const tags = this.#tagsOf.get(tag.manifest);
-      if (tags === undefined) this.#tagsOf.set(tag.manifest, [tag]);
-      else tags.push(tag);
+    });
+    yield* each(tags, (tag) => {
+      const known = this.#tagsOf.get(tag.manifest);
+      if (known === undefined) this.#tagsOf.set(tag.manifest, [tag]);
+      else known.push(tag);
       const subject = this.#namedBy(tag);
       if (subject !== undefined) this.#addReferrer(subject, tag.manifest);
-    }
-  }
-
-  plan(): Plan {
-    this.#judgeTags();
-    this.#gather();
-    this.#keepTagsOfBlocked();
-    return { decisions: this.#decisions(), removals: this.#removals(), manifests: [...this.#going.keys()] };
+    });
   }
 
   // ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #judgeTags(): void {
+  *#judgeTags(): Generator<void> {
     const { policy, protectedBy } = this.#input;
     const candidates: TagFacts[] = [];
-    for (const tag of this.#input.tags) {
+    yield* each(this.#input.tags, (tag) => {
       // A manifest that is not there any more: both were read at different moments.
       if (!this.#byId.has(tag.manifest)) this.#keep(tag.name, 'meanwhile');
       else if (this.#namedBy(tag) === undefined) candidates.push(tag);
       else this.#goes.set(tag.name, 'deleteReferrers');
-    }
+    });
     if (policy.keepTags === undefined) for (const { name } of candidates) this.#keep(name, 'noKeepTags');
-    else this.#applyKeepTags(candidates, policy.keepTags);
-    for (const tag of this.#input.tags) {
+    else yield* this.#applyKeepTags(candidates, policy.keepTags);
+    yield* each(this.#input.tags, (tag) => {
       if (protectedBy(tag.name) !== undefined) this.#keep(tag.name, 'protected');
       const manifest = this.#byId.get(tag.manifest);
-      if (manifest === undefined) continue;
+      if (manifest === undefined) return;
       if (manifest.leaseTicks > this.#input.now.ticks) this.#keep(tag.name, 'lease');
       if (this.#isYoung(tag.setAt, manifest, this.#input.delaySeconds)) this.#keep(tag.name, 'delay');
-    }
+    });
   }
 
   /** As zot: the first entry whose patterns match decides, and any of its words keeps. */
-  #applyKeepTags(candidates: readonly TagFacts[], keepTags: readonly CompiledKeep[]): void {
+  *#applyKeepTags(candidates: readonly TagFacts[], keepTags: readonly CompiledKeep[]): Generator<void> {
     const groups = keepTags.map((): TagFacts[] => []);
-    for (const tag of candidates) {
+    yield* each(candidates, (tag) => {
       const index = keepTags.findIndex((keep) => keep.matches(tag.name));
       this.#goes.set(tag.name, index < 0 ? 'noPatternMatches' : 'noRuleKeeps');
       groups[index]?.push(tag);
-    }
-    for (const [index, keep] of keepTags.entries()) this.#applyKeep(keep, groups[index] ?? []);
+    });
+    for (const [index, keep] of keepTags.entries()) yield* this.#applyKeep(keep, groups[index] ?? []);
   }
 
-  #applyKeep(keep: CompiledKeep, group: readonly TagFacts[]): void {
+  *#applyKeep(keep: CompiledKeep, group: readonly TagFacts[]): Generator<void> {
     const { pushedCount, pulledCount, semverCount, pushedWithinSeconds, pulledWithinSeconds } = keep;
     const words = [pushedCount, pulledCount, semverCount, pushedWithinSeconds, pulledWithinSeconds];
     if (words.every((word) => word === undefined)) for (const { name } of group) this.#keep(name, 'patterns');
     if (pushedCount !== undefined) {
       const newest = group.toSorted(byPush).slice(0, pushedCount);
       for (const { name } of newest) this.#keep(name, 'mostRecentlyPushedCount');
+      yield;
     }
     if (pulledCount !== undefined) {
       const pulledAt = ({ manifest }: TagFacts) => this.#byId.get(manifest)?.pulledAt ?? -1;
@@ -175,33 +194,34 @@ class Planner {
         .map((tag) => ({ tag, at: pulledAt(tag) }))
         .sort((one, other) => other.at - one.at || byPush(one.tag, other.tag));
       for (const { tag } of newest.slice(0, pulledCount)) this.#keep(tag.name, 'mostRecentlyPulledCount');
+      yield;
     }
-    if (semverCount !== undefined) this.#keepHighest(keep, semverCount, group);
-    for (const tag of group) {
+    if (semverCount !== undefined) yield* this.#keepHighest(keep, semverCount, group);
+    yield* each(group, (tag) => {
       const manifest = this.#byId.get(tag.manifest);
-      if (manifest === undefined) continue;
+      if (manifest === undefined) return;
       if (pushedWithinSeconds !== undefined && this.#isYoung(tag.setAt, manifest, pushedWithinSeconds))
         this.#keep(tag.name, 'pushedWithin');
       // What was pushed within that time nobody had the time to pull.
       if (pulledWithinSeconds !== undefined && this.#wasUsed(tag, manifest, pulledWithinSeconds))
         this.#keep(tag.name, 'pulledWithin');
-    }
+    });
   }
 
   /** Tags that are the same version (v1.0.0 and 1.0.0) count as one. */
-  #keepHighest({ prereleases }: CompiledKeep, count: number, group: readonly TagFacts[]): void {
-    const versions = group
-      .flatMap((tag) => {
-        const version = versionOf(tag.name);
-        return version === undefined || (!prereleases && version.prerelease.length > 0)
-          ? []
-          : [{ tag, version }];
-      })
-      .sort((one, other) => semver.compare(other.version, one.version));
+  *#keepHighest({ prereleases }: CompiledKeep, count: number, group: readonly TagFacts[]): Generator<void> {
+    const versions: { readonly tag: TagFacts; readonly version: SemVer }[] = [];
+    yield* each(group, (tag) => {
+      const version = versionOf(tag.name);
+      if (version !== undefined && (prereleases || version.prerelease.length === 0))
+        versions.push({ tag, version });
+    });
+    versions.sort((one, other) => other.version.compare(one.version));
+    yield;
     let distinct = 0;
     for (const [index, { tag, version }] of versions.entries()) {
       const before = versions[index - 1];
-      if (before === undefined || semver.compare(before.version, version) !== 0) distinct += 1;
+      if (before === undefined || before.version.compare(version) !== 0) distinct += 1;
       if (distinct > count) return;
       this.#keep(tag.name, 'highestSemverCount');
     }
@@ -242,24 +262,25 @@ class Planner {
   // ── manifests ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Lets join what may go until nothing more does. */
-  #gather(): void {
+  *#gather(): Generator<void> {
     const queue = this.#input.manifests.map(({ id }) => id);
-    for (let at = 0; at < queue.length; at++) {
-      const manifest = this.#byId.get(queue[at] ?? -1);
-      if (manifest === undefined || this.#going.has(manifest.id)) continue;
+    // It grows while it is walked.
+    yield* each(queue, (id) => {
+      const manifest = this.#byId.get(id);
+      if (manifest === undefined || this.#going.has(manifest.id)) return;
       const reason = this.#reasonToGo(manifest);
-      if (reason === undefined) continue;
+      if (reason === undefined) return;
       if (this.#wouldLeaveLeased(manifest)) {
         this.#blocked.add(manifest.id);
-        continue;
+        return;
       }
       this.#going.set(manifest.id, reason);
       for (const child of new Set(manifest.children)) {
         this.#stayingParents.set(child, (this.#stayingParents.get(child) ?? 1) - 1);
         queue.push(child);
       }
-      queue.push(...(this.#referrersOf.get(manifest.digest) ?? []));
-    }
+      for (const referrer of this.#referrersOf.get(manifest.digest) ?? []) queue.push(referrer);
+    });
   }
 
   /** undefined: it stays, as things are so far. */
@@ -316,23 +337,30 @@ class Planner {
 
   // ── what comes of it ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  #decisions(): readonly Decision[] {
-    const ofTags = this.#input.tags.map((tag): Decision => {
+  *#decisions(): Generator<void, readonly Decision[]> {
+    const decisions: Decision[] = [];
+    yield* each(this.#input.tags, (tag) => {
       const digest = this.#byId.get(tag.manifest)?.digest ?? ('' as Digest);
       const removes = this.#removesTag(tag);
       const because = removes
         ? [this.#goes.get(tag.name) ?? 'noRuleKeeps']
         : [...(this.#kept.get(tag.name) ?? [this.#reasonOfReferrer(tag)])];
       const rule = this.#input.protectedBy(tag.name);
-      return { tag: tag.name, digest, removes, because, ...(removes || rule === undefined ? {} : { rule }) };
+      decisions.push({
+        tag: tag.name,
+        digest,
+        removes,
+        because,
+        ...(removes || rule === undefined ? {} : { rule }),
+      });
     });
-    const untagged = this.#input.manifests.filter(({ id }) => !this.#tagsOf.has(id));
-    const ofManifests = untagged.map((manifest): Decision => {
+    yield* each(this.#input.manifests, (manifest) => {
+      if (this.#tagsOf.has(manifest.id)) return;
       const reason = this.#going.get(manifest.id);
       const because = reason === undefined ? this.#reasonsOfUntagged(manifest) : [reason];
-      return { tag: undefined, digest: manifest.digest, removes: reason !== undefined, because };
+      decisions.push({ tag: undefined, digest: manifest.digest, removes: reason !== undefined, because });
     });
-    return [...ofTags, ...ofManifests];
+    return decisions;
   }
 
   /** A tag goes with its manifest, or alone where something else keeps that. */
@@ -361,30 +389,30 @@ class Planner {
     return reasons;
   }
 
-  #removals(): readonly Removal[] {
+  *#removals(): Generator<void, readonly Removal[]> {
     // First tags alone: a manifest that lost a parent has a lease, and so has one that lost a tag.
-    const removals = this.#tagRemovals();
+    const removals = yield* this.#tagRemovals();
     const left = new Map([...this.#parents].filter(([id]) => this.#going.has(id)));
-    for (const id of this.#going.keys()) {
+    yield* each(this.#going.keys(), (id) => {
       const manifest = this.#byId.get(id);
-      if (manifest === undefined) continue;
+      if (manifest === undefined) return;
       // What a going index lists comes with the last of those that list it, unless it has to wait for its subject.
       const isRoot = !this.#parents.has(id) || this.#waitsFor(manifest).length > 0;
       if (isRoot) removals.push({ kind: 'manifests', manifests: this.#unitOf(manifest, left) });
-    }
+    });
     return removals;
   }
 
-  #tagRemovals(): Removal[] {
+  *#tagRemovals(): Generator<void, Removal[]> {
     const removals: Removal[] = [];
-    for (const [id, tags] of this.#tagsOf) {
+    yield* each(this.#tagsOf, ([id, tags]) => {
       const manifest = this.#byId.get(id);
       const going = tags.filter((tag) => this.#removesTag(tag));
-      if (manifest === undefined || this.#going.has(id) || going.length === 0) continue;
+      if (manifest === undefined || this.#going.has(id) || going.length === 0) return;
       const { leaseTicks, pulls } = manifest;
       const named = going.map(({ name, version }) => ({ name, version }));
       removals.push({ kind: 'tags', manifest: id, leaseTicks, pulls, tags: named });
-    }
+    });
     return removals;
   }
 
@@ -419,4 +447,16 @@ class Planner {
 
 function byPush(one: TagFacts, other: TagFacts): number {
   return other.version - one.version || other.setAt - one.setAt || (one.name < other.name ? -1 : 1);
+}
+
+/** Acts on each of the items, with a step after some of them. */
+function* each<Item>(items: Iterable<Item>, act: (item: Item) => void): Generator<void> {
+  let left = stepItems;
+  for (const item of items) {
+    act(item);
+    left -= 1;
+    if (left > 0) continue;
+    yield;
+    left = stepItems;
+  }
 }

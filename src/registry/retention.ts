@@ -11,7 +11,7 @@ import {
   type Decision,
   type KeepReason,
   type Plan,
-  planRetention,
+  planInSteps,
   type RemoveReason,
 } from './retention-plan.ts';
 import { type CompiledRules, compileRetention, type RetentionRules } from './retention-rules.ts';
@@ -89,7 +89,7 @@ const ordinary: ReadonlySet<KeepReason | RemoveReason> = new Set([
 
 export interface RetentionOptions {
   readonly metadata: MetadataStore;
-  readonly writes: Pick<WriteGate, 'withBallast' | 'admitCare'>;
+  readonly writes: Pick<WriteGate, 'withBallast' | 'admitDelete'>;
   readonly pulls: Pick<PullCounter, 'flush'>;
   readonly leaseSeconds: number;
 }
@@ -103,14 +103,16 @@ export class Retention {
     this.#options = options;
   }
 
-  /** A run for a namespace as the work of an operation, by the rules that are set now. */
+  /**
+   * A run for a namespace as the work of an operation, by the rules that are set now. Throws OciError where nothing may be
+   * deleted; what went before stays gone.
+   */
   async run(run: OperationRun, { namespace, dryRun: asked }: RetentionRequest): Promise<RetentionReport> {
     const started = performance.now();
     const found = await this.#options.metadata.retention.findRules(namespace);
     const set = found?.rules as RetentionRules | undefined;
     const rules = compileRetention(namespace, set ?? { policies: [] });
     const dryRun = asked || rules.dryRun;
-    if (!dryRun) this.#options.writes.admitCare();
     const report = new ReportMaker(dryRun);
     let done = 0;
     for await (const repository of this.repositories(namespace)) {
@@ -193,8 +195,20 @@ export class Retention {
       return held && ruleText(held);
     };
     const { delaySeconds } = rules;
-    const plan = planRetention({ tags, manifests, policy, now, leaseSeconds, delaySeconds, protectedBy });
-    return { plan, mark };
+    const planning = planInSteps({
+      tags,
+      manifests,
+      policy,
+      now,
+      leaseSeconds,
+      delaySeconds,
+      protectedBy,
+    });
+    for (;;) {
+      const step = planning.next();
+      if (step.done === true) return { plan: step.value, mark };
+      await steps.step();
+    }
   }
 
   /** Bytes of the blobs that only the going manifests have, in this repository and in all others. */
@@ -232,6 +246,8 @@ export class Retention {
     for (const part of batchesOf(removals)) {
       // Who is pulling it right now stands in memory alone.
       await pulls.flush();
+      // Somebody may have made the registry read-only meanwhile.
+      writes.admitDelete();
       const input = { repository, mark: since, removals: part, origin: retentionOrigin };
       const done = await writes.withBallast(() => metadata.retention.remove(input));
       if (done.outcome !== 'done') return { removed, changed: done.outcome === 'changed' };

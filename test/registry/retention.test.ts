@@ -44,7 +44,7 @@ async function bench(t: TestContext): Promise<Bench> {
   const clock = manualClock();
   const { store } = await openTestStore(t, { clock });
   const pulls = new PullCounter(store.manifests, clock);
-  const writes = { withBallast: <V>(work: () => Promise<V>) => work(), admitCare: () => {} };
+  const writes = { withBallast: <V>(work: () => Promise<V>) => work(), admitDelete: () => {} };
   const retention = new Retention({ metadata: store, writes, pulls, leaseSeconds: keepTimes.leaseSeconds });
   return {
     store,

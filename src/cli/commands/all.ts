@@ -17,6 +17,7 @@ import { addProtect } from './protect.ts';
 import { addQuota } from './quota.ts';
 import { addReadOnly } from './read-only.ts';
 import { addRepo } from './repo.ts';
+import { addRetention } from './retention.ts';
 import { addRobot } from './robot.ts';
 import { addScrub } from './scrub.ts';
 import { addSearch } from './search.ts';
@@ -37,7 +38,7 @@ import { addWhoami } from './whoami.ts';
 export const commands = [
   ...[addServe, addStatus, addDoctor, addConfig, addSetup, addVersion],
   ...[addLogin, addWhoami, addUser, addOrg, addTeam, addRobot, addToken, addSession, addAccess],
-  ...[addSearch, addRepo, addTag, addImage, addDeleted, addProtect],
+  ...[addSearch, addRepo, addTag, addImage, addDeleted, addProtect, addRetention],
   ...[addAudit, addKey, addUsage, addQuota, addGc, addScrub, addBackup, addImport],
   ...[addOperation, addReadOnly, addWebhook, addEvents],
 ] as const;

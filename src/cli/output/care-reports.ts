@@ -5,6 +5,7 @@ import type {
   ImportFigures,
   ImportReport,
   Operation,
+  RetentionReport,
   ScrubReport,
 } from '../client/care-shapes.ts';
 import type { CommandContext } from '../context.ts';
@@ -12,6 +13,7 @@ import { type ExitCode, exitCodes } from '../exit-codes.ts';
 import { sizeText } from '../size-text.ts';
 import { tableText } from './print.ts';
 import { durationText, numberText, timeText } from './progress.ts';
+import { retentionText } from './retention-text.ts';
 import { countText, escapeControls, shortenDigests } from './text.ts';
 
 /** Findings of an import that a person is shown; --json has all. */
@@ -39,6 +41,8 @@ export function reportText(
       return backupText(of<BackupReport>(), String(operation.request.destination ?? ''), context);
     case 'import':
       return importText(of<ImportReport>(), secondsOf(operation), context);
+    case 'retention':
+      return retentionText(of<RetentionReport>());
     default:
       return '';
   }

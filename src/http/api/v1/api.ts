@@ -27,6 +27,8 @@ import { quotaRoutes } from './quotas.ts';
 import { registryRoutes } from './registry.ts';
 import { repositoryRoutes } from './repositories.ts';
 import { repositoryListRoutes } from './repository-lists.ts';
+import { retentionRoutes } from './retention.ts';
+import { retentionRunRoutes } from './retention-runs.ts';
 import { robotRoutes } from './robots.ts';
 import { basePath, Routes } from './route.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -88,6 +90,8 @@ export function managementApi(app: FastifyInstance, context: ApiContext, paths: 
       damageRoutes(routes, context);
       quotaRoutes(routes, context);
       protectionRoutes(routes, context);
+      retentionRoutes(routes, context);
+      retentionRunRoutes(routes, context);
       usageRoutes(routes, context);
       backupRoutes(routes, context);
       webhookRoutes(routes, context);
