@@ -20,7 +20,8 @@ export function warningText(
   const { message, replacement } = deprecation;
   const name = `${repository}${'tag' in reference ? ':' : '@'}${referenceText(reference)}`;
   const instead = replacement === undefined ? '' : `; use ${replacement} instead`;
-  const quoted = `${name} is deprecated: ${message}${instead}`.replaceAll(/["\\]/g, '\\$&');
+  // regctl, which shows it, ends at the first quote even where that is escaped as it must be: the other one says the same.
+  const quoted = `${name} is deprecated: ${message}${instead}`.replaceAll('"', "'").replaceAll('\\', '\\\\');
   // Headers are handed over as text whose characters are bytes.
   return Buffer.from(`299 - "${quoted}"`, 'utf8').toString('latin1');
 }

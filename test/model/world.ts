@@ -123,6 +123,9 @@ export class World {
     this.expectations = new Expectations({
       db: this.engine.db,
       contents,
+      shapes: new Map(
+        manifests.map(({ digest, blobs, children }) => [digest, [blobs.length, children.length]] as const),
+      ),
       blobsFolder: this.disk.blobs,
       uptime: () => this.clock.monotonicSeconds(),
       diskVersion: () => this.disk.version,
