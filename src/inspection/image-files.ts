@@ -8,7 +8,7 @@ import { InspectionFault } from './faults.ts';
 import { FileTree, type Found, targetKeyOf } from './file-tree.ts';
 import { isForeignLayer } from './image-config.ts';
 import { keyOf, type LayerFile, longestPath, marks, pathOf } from './layer-file.ts';
-import type { LayeredImage, Layers } from './layers.ts';
+import type { ContentStream, LayeredImage, Layers } from './layers.ts';
 import { type Chosen, isIndex } from './manifests.ts';
 
 export const shownTypes = [
@@ -58,7 +58,7 @@ export interface FileContent {
   readonly path: string;
   readonly size: number;
   readonly layer: Digest;
-  readonly bytes: AsyncGenerator<Buffer>;
+  readonly bytes: ContentStream;
 }
 
 const mostHardLinks = 8;

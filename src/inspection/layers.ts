@@ -45,6 +45,11 @@ export interface LayeredImage {
   readonly layers: readonly Digest[];
 }
 
+/** Bytes as they come; whoever does not read them to their end closes them. */
+export interface ContentStream extends AsyncIterable<Buffer> {
+  close(): Promise<void>;
+}
+
 interface Listing {
   readonly files: readonly LayerFile[];
 }
@@ -103,7 +108,7 @@ export class Layers {
         }
         const all = await combineAll(lists, shared);
         // What was hidden is left out by now.
-        const tree = { files: all.flatMap(withoutMarks) };
+        const tree = { files: all.filter(({ type }) => type !== undefined).map(withoutMarks) };
         this.#kept.set(`tree of ${digest}`, tree);
         return tree;
       } finally {
@@ -115,13 +120,9 @@ export class Layers {
 
   /**
    * The content of a file as it lies in its layer, once its beginning was reached; never more than its size. The caller reads it to
-   * its end, or destroys it with `return`. Throws like filesOf.
+   * its end, or closes it. Throws like filesOf.
    */
-  async contentOf(
-    repository: RepositoryName,
-    file: LayerFile,
-    signal: AbortSignal,
-  ): Promise<AsyncGenerator<Buffer>> {
+  async contentOf(repository: RepositoryName, file: LayerFile, signal: AbortSignal): Promise<ContentStream> {
     const { offset, size, layer } = file;
     if (offset === undefined)
       throw new InspectionFault('unreadable', file.note ?? 'it has no content of its own');
@@ -129,11 +130,7 @@ export class Layers {
     const content = this.#read(repository, layer, { offset, size }, signal);
     try {
       // Until here it costs; what follows goes at the pace of whoever asks, and holds up nobody else.
-      const first = await content.next();
-      return (async function* () {
-        if (!first.done) yield first.value;
-        yield* content;
-      })();
+      return resumed(await content.next(), content);
     } finally {
       giveBack();
     }
@@ -246,6 +243,19 @@ export class Layers {
   }
 }
 
+/** A generator whose first step was made already; it is closed also where nobody ever reads on. */
+function resumed(first: IteratorResult<Buffer, void>, rest: AsyncGenerator<Buffer, void>): ContentStream {
+  return {
+    close: async () => {
+      await rest.return();
+    },
+    async *[Symbol.asyncIterator]() {
+      if (!first.done) yield first.value;
+      yield* rest;
+    },
+  };
+}
+
 async function named<Result>(layer: Digest, find: () => Promise<Result>): Promise<Result> {
   try {
     return await find();
@@ -256,9 +266,8 @@ async function named<Result>(layer: Digest, find: () => Promise<Result>): Promis
   }
 }
 
-function withoutMarks(file: LayerFile): readonly LayerFile[] {
-  if (file.type === undefined) return [];
-  return file.marks === marks.none ? [file] : [{ ...file, marks: marks.none }];
+function withoutMarks(file: LayerFile): LayerFile {
+  return file.marks === marks.none ? file : { ...file, marks: marks.none };
 }
 
 function sizeOf({ files }: Listing): number {

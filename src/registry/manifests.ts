@@ -56,11 +56,6 @@ export class Manifests {
     return manifest;
   }
 
-  /** Counts a pull of a manifest that was read in another way. */
-  countPull(repository: RepositoryName, digest: Digest): void {
-    this.#pulls.count(repository, digest);
-  }
-
   /** Media type, digest and size of a manifest. Throws like pull. */
   async stat(repository: RepositoryName, reference: Reference) {
     const manifest = await this.#store.stat(repository, reference);

@@ -49,7 +49,7 @@ export async function sendContent(
       for await (const part of bytes) await write(reply, part);
     });
   } finally {
-    await bytes.return(undefined);
+    await bytes.close();
   }
   return { kind: 'sent', reply };
 }

@@ -199,7 +199,8 @@ function archiveRoutes(routes: Routes, context: ApiContext, inspection: Inspecti
           ? { tag: reference.tag, image: `${host}/${repository}:${reference.tag}` }
           : undefined;
       const archive = await explained(() => inspection.archives.plan({ repository, manifest, names }));
-      context.registry.manifests.countPull(repository, manifest.digest);
+      const origin = context.config.audit.recordPulls ? call.origin : undefined;
+      await context.registry.manifests.pull(repository, { digest: manifest.digest }, origin);
       return await sendArchive(context, call, { repository, reference, archive, digest: manifest.digest });
     },
   });
