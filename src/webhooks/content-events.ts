@@ -11,7 +11,7 @@ export interface ContentEvent {
   readonly at: number;
   readonly type: HookEvent;
   /** What it is about. */
-  readonly kind: 'manifest' | 'tag' | 'blob';
+  readonly kind: 'manifest' | 'tag' | 'blob' | 'repository';
   readonly repository: RepositoryName;
   readonly tag: string | undefined;
   readonly digest: Digest | undefined;
@@ -29,7 +29,7 @@ export interface ContentEvent {
 const blobMediaType = 'application/octet-stream';
 
 /** By the kind of the row. What is not listed is for the audit alone. */
-const meanings: Partial<Record<RegistryEvent['kind'], Pick<ContentEvent, 'type' | 'kind'>>> = {
+const meanings: Readonly<Record<string, Pick<ContentEvent, 'type' | 'kind'> | undefined>> = {
   push: { type: 'push', kind: 'manifest' },
   tag: { type: 'push', kind: 'tag' },
   delete: { type: 'delete', kind: 'manifest' },
@@ -37,6 +37,9 @@ const meanings: Partial<Record<RegistryEvent['kind'], Pick<ContentEvent, 'type' 
   unlink: { type: 'delete', kind: 'blob' },
   mount: { type: 'mount', kind: 'blob' },
   pull: { type: 'pull', kind: 'manifest' },
+  // A manifest that was deleted is there again.
+  restore: { type: 'push', kind: 'manifest' },
+  'repository.remove': { type: 'delete', kind: 'repository' },
 };
 
 /**
@@ -48,7 +51,8 @@ export function toContentEvent(
   previous: RegistryEvent | undefined,
 ): ContentEvent | undefined {
   const meaning = meanings[event.kind];
-  const { repository, reference, digest, detail = {} } = event;
+  const { reference, digest, detail = {} } = event;
+  const repository = event.repository ?? repositoryIn(event.object);
   if (meaning === undefined || repository === undefined) return undefined;
   if (event.kind === 'tag' && previous !== undefined && tellsOf(previous, event)) return undefined;
   const { mediaType, size, count } = detail;
@@ -68,6 +72,11 @@ export function toContentEvent(
     userAgent: event.userAgent,
     requestId: event.requestId,
   };
+}
+
+/** Changes of a repository as a whole name it as their object. */
+function repositoryIn(object: string | undefined): string | undefined {
+  return object?.startsWith('repository:') ? object.slice('repository:'.length) : undefined;
 }
 
 function tellsOf(push: RegistryEvent, tag: RegistryEvent): boolean {

@@ -212,6 +212,18 @@ describe('an event row', () => {
       'pull manifest',
     ]);
     assert.equal(told('user.add'), undefined);
+    const gone = row({
+      repository: undefined,
+      reference: undefined,
+      digest: undefined,
+      object: 'repository:acme/web',
+    });
+    const removed = toContentEvent({ ...gone, kind: 'repository.remove' as never }, undefined);
+    assert.deepEqual(
+      [removed?.type, removed?.kind, removed?.repository],
+      ['delete', 'repository', 'acme/web'],
+    );
+    assert.equal(toContentEvent({ ...gone, kind: 'repository.update' }, undefined), undefined);
     assert.equal(toContentEvent(row({ repository: undefined }), undefined), undefined);
   });
 });

@@ -13,7 +13,7 @@ const eventSchema = strict({
   id: Type.Integer(),
   at: time,
   type: Type.Enum([...hookEvents]),
-  kind: Type.Enum(['manifest', 'tag', 'blob']),
+  kind: Type.Enum(['manifest', 'tag', 'blob', 'repository']),
   repository: Type.String(),
   tag: nullable(Type.String()),
   digest: nullable(Type.String()),

@@ -9,7 +9,11 @@ import {
 } from '../../../storage/webhook-store.ts';
 import { nullable, strict, time, timeText, timeTextOrNull } from './schemas.ts';
 
-const url = Type.String({ minLength: 1, maxLength: 2048, description: 'https://… or http://…' });
+const url = Type.String({
+  minLength: 1,
+  maxLength: 2048,
+  description: 'a URL of the scheme https or http, without a name and password',
+});
 const events = Type.Array(Type.Enum([...hookEvents]), {
   minItems: 1,
   uniqueItems: true,
