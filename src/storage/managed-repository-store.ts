@@ -171,7 +171,10 @@ export interface ManagedRepositoryStore {
     readonly id: number;
     readonly origin: Origin;
   }): Promise<boolean>;
-  /** At once invisible, restorable for the grace time; its name, and old names, are free. False: no such live repository. */
+  /**
+   * At once invisible, restorable for the grace time; its name, and old names, are free. False: no such live repository.
+   * Throws TagProtectedError where a rule keeps one of its tags.
+   */
   remove(options: { readonly name: RepositoryName; readonly origin: Origin }): Promise<boolean>;
   /** Those that can be restored, in falling order of id, beginning after `before`. */
   listDeleted(options: {

@@ -5,6 +5,7 @@ import type { NameTaken, RepositoryStore } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { RuleMoves } from './rule-moves.ts';
 import type { SharedWrites } from './shared-writes.ts';
 
 export const sql = {
@@ -69,12 +70,14 @@ export class RepositoryMoves {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #steps: AccessSteps;
   readonly #shared: SharedWrites;
+  readonly #rules: RuleMoves;
   readonly #keep: KeepTimes;
 
   constructor(db: Connection, steps: AccessSteps, shared: SharedWrites, keep: KeepTimes) {
     this.#steps = steps;
     this.#shared = shared;
     this.#keep = keep;
+    this.#rules = new RuleMoves(db, shared.protection);
     this.#statements = prepareAll(db, sql);
     for (const key of pluckedStatements) this.#statements[key].pluck();
   }
@@ -93,6 +96,10 @@ export class RepositoryMoves {
     this.#statements.dropAliasNamed.run(to);
     this.#rename(repository.id, namespace.id, to);
     this.#moveGrants(
+      { namespaceId: repository.namespaceId, name: from },
+      { namespaceId: namespace.id, name: to },
+    );
+    this.#rules.follow(
       { namespaceId: repository.namespaceId, name: from },
       { namespaceId: namespace.id, name: to },
     );

@@ -112,6 +112,7 @@ export class RepositoryWrites {
   removeRepository(now: Now, { name, origin }: Input<RepositoryStore['remove']>): boolean {
     const row = this.#statements.liveRepository.get(name) as RepositoryRow | undefined;
     if (row === undefined) return false;
+    this.#shared.protection.admitRepositoryRemoval({ id: row.id, name }, origin);
     const counts = this.#statements.counts.get(row.id) as { manifests: number; tags: number };
     this.#statements.dropUploads.run(row.id);
     const until = now.ticks + this.#keep.undeleteSeconds;

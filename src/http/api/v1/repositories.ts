@@ -3,12 +3,12 @@ import { Type } from 'typebox';
 import { hiddenSentence } from '../../../auth/refusals.ts';
 import { includesRole } from '../../../auth/roles.ts';
 import { parseRepositoryName, type RepositoryName } from '../../../oci/name.ts';
-import type { Role } from '../../../storage/account-store.ts';
 import type { NameTaken, RepositoryDetails } from '../../../storage/metadata-store.ts';
+import { TagProtectedError } from '../../../storage/protection-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterNumber, pageMembers, pageOf } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
-import { needRole } from './repository-roles.ts';
+import { needRole, roleOnRepository } from './repository-roles.ts';
 import {
   changeMembers,
   checkLinks,
@@ -70,7 +70,10 @@ function addOne(routes: Routes, context: ApiContext): void {
       const { body, origin } = call;
       const made = parseMember('/name', () => parseRepositoryName(body.name));
       await needWrite(context, call, made);
-      if (body.visibility !== undefined && !includesRole(await roleOn(context, call, made), 'admin')) {
+      if (
+        body.visibility !== undefined &&
+        !includesRole(await roleOnRepository(context, call, made), 'admin')
+      ) {
         throw new Problem('denied', `to say who may see ${made} takes the role admin on it`);
       }
       const added = await repositories.add({ ...body, name: made, origin });
@@ -136,9 +139,11 @@ function removeOne(routes: Routes, context: ApiContext): void {
       const details = await metadata.repositories.describe(nameIn(params.repository));
       return details && taggedPart(details);
     },
-    plan: async ({ params }) => {
+    plan: async ({ params, origin }) => {
       writes.admitDelete();
       const repository = await findLive(context, nameIn(params.repository));
+      const kept = await metadata.protection.findProtected(repository.name, origin);
+      if (kept !== undefined) throw new TagProtectedError(kept);
       const { tags, manifests, ownBytes } = repository;
       return { removes: [`repository:${repository.name}`], tags, manifests, bytes: ownBytes };
     },
@@ -209,19 +214,8 @@ async function move(
 
 type AnyCall = Pick<Call<unknown, unknown, unknown>, 'request' | 'now'>;
 
-/** The caller's role on a name, whether or not there is a repository; in mode open everybody has every role. */
-async function roleOn(
-  { authority }: ApiContext,
-  { request: { rights }, now }: AnyCall,
-  repository: RepositoryName,
-): Promise<Role | undefined> {
-  if (rights === undefined) return 'admin';
-  return rights.roleOn(repository, await authority.policy.findVisibility(repository), now);
-}
-
-/** Decides as for a push. The refusal is the same whether there is such a repository or not, where the caller may not see it. */
 async function needWrite(context: ApiContext, call: AnyCall, repository: RepositoryName): Promise<void> {
-  const role = await roleOn(context, call, repository);
+  const role = await roleOnRepository(context, call, repository);
   const { rights } = call.request;
   if (includesRole(role, 'write') || rights === undefined) return;
   const detail =
@@ -246,7 +240,7 @@ export async function takenProblem(
       );
     case 'name-kept': {
       const { by } = taken;
-      const sees = (await roleOn(context, call, by)) !== undefined;
+      const sees = (await roleOnRepository(context, call, by)) !== undefined;
       const whose = sees
         ? `is an old name of ${by}, which is read under it still: end that first (berth repo alias remove ${by} ${repository})`
         : 'is kept for a repository that was moved: use another one';
