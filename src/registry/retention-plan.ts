@@ -1,44 +1,10 @@
 // What retention does with one repository: which tags and manifests go, why, and why the rest stays. Pure: a dry run and a run
 // see the same plan. What stays is the default, and only what a rule lets go joins the going.
-import type { SemVer } from 'semver';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestFacts, ManifestToRemove, Removal, TagFacts } from '../storage/retention-store.ts';
-import { type CompiledKeep, type CompiledPolicy, versionOf } from './retention-rules.ts';
-
-/** Why something stays. */
-export type KeepReason =
-  /** The policy has no keepTags. */
-  | 'noKeepTags'
-  | 'patterns'
-  | 'mostRecentlyPushedCount'
-  | 'mostRecentlyPulledCount'
-  | 'highestSemverCount'
-  | 'pushedWithin'
-  | 'pulledWithin'
-  /** A rule of protection holds. */
-  | 'protected'
-  /** It was pushed, or lost a tag or a parent, within collector.lease of uptime; or something that would go with it was. */
-  | 'lease'
-  | 'delay'
-  /** It belongs to something that stays. */
-  | 'referrer'
-  /** It belongs to something that is gone, and deleteReferrers is off. */
-  | 'deleteReferrersOff'
-  /** An index that stays lists it. */
-  | 'listed'
-  | 'deleteUntaggedOff'
-  /** It was changed or pulled while the run went on. */
-  | 'meanwhile';
-
-/** Why something goes. */
-export type RemoveReason =
-  | 'noPatternMatches'
-  | 'noRuleKeeps'
-  | 'deleteUntagged'
-  | 'deleteReferrers'
-  /** What listed it goes. */
-  | 'child';
+import { Ages, applyKeepTags, each, type KeepReason, type RemoveReason } from './retention-keep.ts';
+import type { CompiledPolicy } from './retention-rules.ts';
 
 export interface Decision {
   /** undefined: a manifest without tags. */
@@ -94,11 +60,9 @@ export function planInSteps(input: PlanInput): Generator<void, Plan> {
   return new Planner(input).plan();
 }
 
-/** Items of a step: some milliseconds. */
-const stepItems = 2000;
-
 class Planner {
   readonly #input: PlanInput;
+  readonly #ages: Ages;
   readonly #byId = new Map<number, ManifestFacts>();
   readonly #byDigest = new Map<Digest, ManifestFacts>();
   readonly #tagsOf = new Map<number, TagFacts[]>();
@@ -115,6 +79,7 @@ class Planner {
 
   constructor(input: PlanInput) {
     this.#input = input;
+    this.#ages = new Ages(input.now, input.leaseSeconds);
   }
 
   *plan(): Generator<void, Plan> {
@@ -158,87 +123,20 @@ class Planner {
       else this.#goes.set(tag.name, 'deleteReferrers');
     });
     if (policy.keepTags === undefined) for (const { name } of candidates) this.#keep(name, 'noKeepTags');
-    else yield* this.#applyKeepTags(candidates, policy.keepTags);
+    else
+      yield* applyKeepTags(candidates, policy.keepTags, {
+        ages: this.#ages,
+        manifestOf: ({ manifest }) => this.#byId.get(manifest),
+        keep: (tag, reason) => this.#keep(tag, reason),
+        lets: (tag, reason) => this.#goes.set(tag, reason),
+      });
     yield* each(this.#input.tags, (tag) => {
       if (protectedBy(tag.name) !== undefined) this.#keep(tag.name, 'protected');
       const manifest = this.#byId.get(tag.manifest);
       if (manifest === undefined) return;
       if (manifest.leaseTicks > this.#input.now.ticks) this.#keep(tag.name, 'lease');
-      if (this.#isYoung(tag.setAt, manifest, this.#input.delaySeconds)) this.#keep(tag.name, 'delay');
+      if (this.#ages.isYoung(tag.setAt, manifest, this.#input.delaySeconds)) this.#keep(tag.name, 'delay');
     });
-  }
-
-  /** As zot: the first entry whose patterns match decides, and any of its words keeps. */
-  *#applyKeepTags(candidates: readonly TagFacts[], keepTags: readonly CompiledKeep[]): Generator<void> {
-    const groups = keepTags.map((): TagFacts[] => []);
-    yield* each(candidates, (tag) => {
-      const index = keepTags.findIndex((keep) => keep.matches(tag.name));
-      this.#goes.set(tag.name, index < 0 ? 'noPatternMatches' : 'noRuleKeeps');
-      groups[index]?.push(tag);
-    });
-    for (const [index, keep] of keepTags.entries()) yield* this.#applyKeep(keep, groups[index] ?? []);
-  }
-
-  *#applyKeep(keep: CompiledKeep, group: readonly TagFacts[]): Generator<void> {
-    const { pushedCount, pulledCount, semverCount, pushedWithinSeconds, pulledWithinSeconds } = keep;
-    const words = [pushedCount, pulledCount, semverCount, pushedWithinSeconds, pulledWithinSeconds];
-    if (words.every((word) => word === undefined)) for (const { name } of group) this.#keep(name, 'patterns');
-    if (pushedCount !== undefined) {
-      const newest = group.toSorted(byPush).slice(0, pushedCount);
-      for (const { name } of newest) this.#keep(name, 'mostRecentlyPushedCount');
-      yield;
-    }
-    if (pulledCount !== undefined) {
-      const pulledAt = ({ manifest }: TagFacts) => this.#byId.get(manifest)?.pulledAt ?? -1;
-      const newest = group
-        .map((tag) => ({ tag, at: pulledAt(tag) }))
-        .sort((one, other) => other.at - one.at || byPush(one.tag, other.tag));
-      for (const { tag } of newest.slice(0, pulledCount)) this.#keep(tag.name, 'mostRecentlyPulledCount');
-      yield;
-    }
-    if (semverCount !== undefined) yield* this.#keepHighest(keep, semverCount, group);
-    yield* each(group, (tag) => {
-      const manifest = this.#byId.get(tag.manifest);
-      if (manifest === undefined) return;
-      if (pushedWithinSeconds !== undefined && this.#isYoung(tag.setAt, manifest, pushedWithinSeconds))
-        this.#keep(tag.name, 'pushedWithin');
-      // What was pushed within that time nobody had the time to pull.
-      if (pulledWithinSeconds !== undefined && this.#wasUsed(tag, manifest, pulledWithinSeconds))
-        this.#keep(tag.name, 'pulledWithin');
-    });
-  }
-
-  /** Tags that are the same version (v1.0.0 and 1.0.0) count as one. */
-  *#keepHighest({ prereleases }: CompiledKeep, count: number, group: readonly TagFacts[]): Generator<void> {
-    const versions: { readonly tag: TagFacts; readonly version: SemVer }[] = [];
-    yield* each(group, (tag) => {
-      const version = versionOf(tag.name);
-      if (version !== undefined && (prereleases || version.prerelease.length === 0))
-        versions.push({ tag, version });
-    });
-    versions.sort((one, other) => other.version.compare(one.version));
-    yield;
-    let distinct = 0;
-    for (const [index, { tag, version }] of versions.entries()) {
-      const before = versions[index - 1];
-      if (before === undefined || before.version.compare(version) !== 0) distinct += 1;
-      if (distinct > count) return;
-      this.#keep(tag.name, 'highestSemverCount');
-    }
-  }
-
-  /** Less than so long ago by either clock: a clock that jumped, or a registry that was off, makes nothing old. */
-  #isYoung(at: number, manifest: ManifestFacts, seconds: number): boolean {
-    const { now, leaseSeconds } = this.#input;
-    const heldSince = manifest.leaseTicks - leaseSeconds;
-    return now.at - at < seconds || now.ticks - heldSince < seconds;
-  }
-
-  #wasUsed(tag: TagFacts, manifest: ManifestFacts, seconds: number): boolean {
-    const { now } = this.#input;
-    if (this.#isYoung(tag.setAt, manifest, seconds)) return true;
-    const { pulledAt, pulledTicks } = manifest;
-    return pulledAt !== undefined && (now.at - pulledAt < seconds || now.ticks - pulledTicks < seconds);
   }
 
   #keep(tag: Tag, reason: KeepReason): void {
@@ -314,7 +212,7 @@ class Planner {
 
   #isFree(manifest: ManifestFacts): boolean {
     const { now, delaySeconds } = this.#input;
-    return manifest.leaseTicks <= now.ticks && !this.#isYoung(manifest.pushedAt, manifest, delaySeconds);
+    return manifest.leaseTicks <= now.ticks && !this.#ages.isYoung(manifest.pushedAt, manifest, delaySeconds);
   }
 
   /** Whether a child that nothing else holds would stay behind because it is new. */
@@ -385,7 +283,7 @@ class Planner {
     } else if (!policy.deleteUntagged) reasons.push('deleteUntaggedOff');
     if (reasons.length > 0) return reasons;
     if (manifest.leaseTicks > now.ticks || this.#blocked.has(manifest.id)) reasons.push('lease');
-    if (this.#isYoung(manifest.pushedAt, manifest, delaySeconds)) reasons.push('delay');
+    if (this.#ages.isYoung(manifest.pushedAt, manifest, delaySeconds)) reasons.push('delay');
     return reasons;
   }
 
@@ -442,21 +340,5 @@ class Planner {
   #waitsFor(manifest: ManifestFacts): readonly Digest[] {
     const ofTags = (this.#tagsOf.get(manifest.id) ?? []).map((tag) => this.#namedBy(tag));
     return [...new Set([manifest.subject, ...ofTags].filter((digest) => digest !== undefined))];
-  }
-}
-
-function byPush(one: TagFacts, other: TagFacts): number {
-  return other.version - one.version || other.setAt - one.setAt || (one.name < other.name ? -1 : 1);
-}
-
-/** Acts on each of the items, with a step after some of them. */
-function* each<Item>(items: Iterable<Item>, act: (item: Item) => void): Generator<void> {
-  let left = stepItems;
-  for (const item of items) {
-    act(item);
-    left -= 1;
-    if (left > 0) continue;
-    yield;
-    left = stepItems;
   }
 }

@@ -7,13 +7,8 @@ import type { ManifestFacts, Removal, TagFacts } from '../storage/retention-stor
 import type { OperationRun } from './operations.ts';
 import { ruleText } from './protection.ts';
 import type { PullCounter } from './pull-counter.ts';
-import {
-  type Decision,
-  type KeepReason,
-  type Plan,
-  planInSteps,
-  type RemoveReason,
-} from './retention-plan.ts';
+import type { KeepReason, RemoveReason } from './retention-keep.ts';
+import { type Decision, type Plan, planInSteps } from './retention-plan.ts';
 import { type CompiledRules, compileRetention, type RetentionRules } from './retention-rules.ts';
 import type { WriteGate } from './writes.ts';
 
