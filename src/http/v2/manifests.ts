@@ -104,7 +104,9 @@ function describe(request: FastifyRequest, reply: FastifyReply, manifest: Told):
 
 // Headers and a body that are one string go out in one write; with a buffer they are two parts of a writev, which costs more.
 function sendBytes(reply: FastifyReply, bytes: Buffer): FastifyReply {
-  if (bytes.length > longestText || !isAscii(bytes)) return reply.send(bytes);
+  // Node would write the headers as UTF-8 with the text, and a warning may hold bytes that are no ASCII.
+  const isText = bytes.length <= longestText && isAscii(bytes) && !reply.hasHeader('warning');
+  if (!isText) return reply.send(bytes);
   // With a serializer of its own Fastify leaves the Content-Type as it is.
   return reply.serializer(asItIs).send(bytes.toString('latin1'));
 }
