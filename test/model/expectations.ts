@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../src/oci/digest.ts';
 import type { Connection } from '../../src/storage/sqlite/connection.ts';
+import { findWrongCounts } from '../../src/storage/sqlite/counts.ts';
 
 /** Something that the registry promised and did not keep. */
 export class Violation extends Error {
@@ -29,15 +30,13 @@ const sql = {
     + (SELECT count(*) FROM trash_blob e WHERE e.blob_id NOT IN (SELECT id FROM blob))
     + (SELECT count(*) FROM manifest_child c WHERE c.child_id NOT IN (SELECT id FROM manifest))
     + (SELECT count(*) FROM tag t WHERE t.manifest_id NOT IN (SELECT id FROM manifest))`,
-  wrongCounts: `SELECT count(*) FROM namespace n WHERE n.used_bytes <> (SELECT coalesce(sum(b.size), 0) FROM blob b
-    WHERE b.id IN (SELECT l.blob_id FROM repository_blob l JOIN repository r ON r.id = l.repository_id
-      WHERE r.namespace_id = n.id))`,
 } as const;
 
 type Rows = { readonly [Key in keyof typeof sql]: unknown[][] };
 
 export class Expectations {
   readonly #statements: { readonly [Key in keyof typeof sql]: { all(): unknown } };
+  readonly #db: Connection;
   readonly #contents: ReadonlyMap<Digest, string>;
   readonly #blobsFolder: string;
   readonly #uptime: () => number;
@@ -71,6 +70,7 @@ export class Expectations {
     for (const key of Object.keys(sql) as (keyof typeof sql)[])
       statements[key] = options.db.prepare(sql[key]).raw();
     this.#statements = statements;
+    this.#db = options.db;
     this.#contents = options.contents;
     this.#blobsFolder = options.blobsFolder;
     this.#uptime = options.uptime;
@@ -188,8 +188,8 @@ export class Expectations {
     for (const [key, until] of this.#trash) {
       if (this.#uptime() < until && !trash.has(key)) throw new Violation(`deleted ${key} cannot be restored`);
     }
-    const [[wrong] = []] = this.#rows('wrongCounts');
-    if (wrong !== 0) throw new Violation('the bytes of a namespace are counted wrongly');
+    const { faults } = findWrongCounts(this.#db);
+    if (faults.length > 0) throw new Violation(`counted wrongly: ${JSON.stringify(faults)}`);
   }
 
   /** What must be true in the end, when all leases are over and everything was collected. */
