@@ -1,7 +1,13 @@
 // Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
 // push and pull meanwhile; every step is a short transaction that checks again what it rests on.
 import type { BlobStore } from '../storage/blob-store.ts';
-import type { BlobCount, CollectorStore, OperationReport, SurveyCursor } from '../storage/care-store.ts';
+import type {
+  BlobCount,
+  CollectorStore,
+  HeldCount,
+  OperationReport,
+  SurveyCursor,
+} from '../storage/care-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { OperationRun } from './operations.ts';
@@ -23,12 +29,21 @@ export interface CollectionRequest {
   readonly force: boolean;
 }
 
+/** When the first and the last of it come free by themselves, while the registry runs (RFC 3339). */
+export interface HeldReport extends BlobCount {
+  readonly reason: 'undelete' | 'lease';
+  readonly freeFrom: string;
+  readonly freeBy: string;
+}
+
 export interface CollectionReport extends OperationReport {
   readonly dryRun: boolean;
   /** In a dry run and in one that stopped: what would come free. */
   readonly freed: BlobCount & { readonly manifests: number };
   /** What no manifest references and stays nevertheless. */
-  readonly held: readonly (BlobCount & { readonly reason: 'undelete' | 'lease' })[];
+  readonly held: readonly HeldReport[];
+  /** Whether what could still be restored was given up. */
+  readonly now: boolean;
   /** Files removed, and files in the queue whose delay is not over. */
   readonly files: { readonly removed: number; readonly waiting: number };
   /** Files that no row named. */
@@ -54,8 +69,8 @@ export interface CollectorOptions {
 
 interface Survey {
   readonly going: BlobCount;
-  readonly undelete: BlobCount;
-  readonly lease: BlobCount;
+  readonly undelete: HeldCount;
+  readonly lease: HeldCount;
 }
 
 interface Freed {
@@ -66,6 +81,7 @@ interface Freed {
 }
 
 const none: BlobCount = { blobs: 0, bytes: 0 };
+const noneHeld: HeldCount = { ...none, freeIn: undefined };
 
 export class Collector {
   readonly #options: CollectorOptions;
@@ -110,10 +126,8 @@ export class Collector {
     return {
       dryRun: request.dryRun,
       freed: foreseen ? { ...survey.going, manifests } : taken,
-      held: [
-        { reason: 'undelete' as const, ...survey.undelete },
-        { reason: 'lease' as const, ...survey.lease },
-      ].filter(({ blobs }) => blobs > 0),
+      held: (['undelete', 'lease'] as const).flatMap((reason) => this.#describeHeld(reason, survey[reason])),
+      now: request.now,
       files: { removed, waiting: await this.#store.countUnlinks() },
       orphans,
       expired: { links, ...expired },
@@ -123,19 +137,28 @@ export class Collector {
   }
 
   async #survey(run: OperationRun, everything: boolean): Promise<Survey> {
-    let survey: Survey = { going: none, undelete: none, lease: none };
+    let survey: Survey = { going: none, undelete: noneHeld, lease: noneHeld };
     let from: SurveyCursor | undefined;
     do {
       const page = await this.#store.survey({ everything, from });
       survey = {
         going: add(survey.going, page.going),
-        undelete: add(survey.undelete, page.undelete),
-        lease: add(survey.lease, page.lease),
+        undelete: addHeld(survey.undelete, page.undelete),
+        lease: addHeld(survey.lease, page.lease),
       };
       from = page.next;
       await run.step();
     } while (from !== undefined);
     return survey;
+  }
+
+  #describeHeld(reason: HeldReport['reason'], { blobs, bytes, freeIn }: HeldCount): readonly HeldReport[] {
+    if (freeIn === undefined) return [];
+    const now = this.#options.clock.unixSeconds();
+    const [freeFrom = '', freeBy = ''] = freeIn.map((seconds) =>
+      new Date(Math.round(now + seconds) * 1000).toISOString(),
+    );
+    return [{ reason, blobs, bytes, freeFrom, freeBy }];
   }
 
   async #reasonToStop(
@@ -200,4 +223,10 @@ export class Collector {
 
 function add(one: BlobCount, other: BlobCount): BlobCount {
   return { blobs: one.blobs + other.blobs, bytes: one.bytes + other.bytes };
+}
+
+function addHeld(one: HeldCount, other: HeldCount): HeldCount {
+  const ends = [...(one.freeIn ?? []), ...(other.freeIn ?? [])];
+  const freeIn = ends.length === 0 ? undefined : ([Math.min(...ends), Math.max(...ends)] as const);
+  return { ...add(one, other), freeIn };
 }

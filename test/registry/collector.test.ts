@@ -28,9 +28,11 @@ test('a collection frees what is over, tells what it holds and why, and files fo
   const report = await registry.collector.collect(freeRun(), plain);
   assert.deepEqual(dry.freed, report.freed);
   assert.deepEqual(report.freed, { manifests: 0, blobs: 1, bytes: 'nobody wants it'.length });
+  const inSeconds = (seconds: number) => new Date((clock.unixSeconds() + seconds) * 1000).toISOString();
+  const [undeleted, leased] = [inSeconds(undeleteSeconds - leaseSeconds), inSeconds(leaseSeconds)];
   assert.deepEqual(report.held, [
-    { reason: 'undelete', blobs: 1, bytes: 7 },
-    { reason: 'lease', blobs: 1, bytes: 5 },
+    { reason: 'undelete', blobs: 1, bytes: 7, freeFrom: undeleted, freeBy: undeleted },
+    { reason: 'lease', blobs: 1, bytes: 5, freeFrom: leased, freeBy: leased },
   ]);
   assert.deepEqual(report.files, { removed: 0, waiting: 1 });
   assert.equal((await listFiles(folder)).length, 4);
@@ -56,6 +58,23 @@ test('deleted manifests come free after their time, or at once when they are giv
     const late = await registry.collector.collect(freeRun(), plain);
     assert.equal(late.freed.manifests, now ? 0 : 1);
   }
+});
+
+test('what is given up with --now is held by its lease all the same, and the report tells until when', async (t) => {
+  const { registry, clock } = await openCare(t);
+  const blobs = [await pushBlob(registry, app, 'early'), await pushBlob(registry, app, 'late')];
+  const manifest = await pushImage(registry, app, blobs, 'v1');
+  await registry.manifests.remove(app, { digest: manifest }, alice);
+  clock.advance(leaseSeconds / 4);
+  await pushBlob(registry, app, 'late');
+  const from = new Date((clock.unixSeconds() + (leaseSeconds * 3) / 4) * 1000).toISOString();
+  const by = new Date((clock.unixSeconds() + leaseSeconds) * 1000).toISOString();
+  const { held, freed } = await registry.collector.collect(freeRun(), { ...plain, now: true });
+  assert.deepEqual(held, [{ reason: 'lease', blobs: 2, bytes: 9, freeFrom: from, freeBy: by }]);
+  assert.deepEqual(freed, { manifests: 1, blobs: 0, bytes: 0 });
+  // What the text of gc proposes to whoever cannot wait.
+  for (const digest of blobs) await registry.blobs.unlink(app, digest, alice);
+  assert.equal((await registry.collector.collect(freeRun(), { ...plain, now: true })).freed.bytes, 9);
 });
 
 test('a run that would take too much of a large registry stops, unless it is forced', async (t) => {
