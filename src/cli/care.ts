@@ -10,6 +10,7 @@ import { openLiveRegistry } from '../import/live-registry.ts';
 import { openOciLayout } from '../import/oci-layout.ts';
 import type { ImportSource } from '../import/source.ts';
 import type { CareTasks, ImportTask } from '../registry/care-tasks.ts';
+import type { CollectionRequest } from '../registry/collector.ts';
 import { type OperationRun, SameKindRunningError } from '../registry/operations.ts';
 import type { Registry } from '../registry/registry.ts';
 import { runOnSchedule } from '../registry/schedule.ts';
@@ -54,7 +55,10 @@ export class Care implements CareTasks {
     const { collector, scrub, backup } = config;
     if (collector.enabled) {
       const request = { dryRun: false, now: false, force: false };
-      this.#every(collector.schedule, 'collection', () => this.collect(request, system));
+      // A backup may be due in the same minute.
+      this.#every(collector.schedule, 'collection', () =>
+        this.#collect(request, system, { afterBackup: true }),
+      );
     }
     const { schedule, destination, keep, verify } = backup;
     if (schedule !== undefined && destination !== undefined) {
@@ -78,9 +82,8 @@ export class Care implements CareTasks {
     await Promise.all(schedules);
   }
 
-  collect(request: Parameters<CareTasks['collect']>[0], origin: Origin): Promise<number> {
-    const { operations, collector } = this.#options.registry;
-    return operations.start('gc', { ...request }, origin, (run) => collector.collect(run, request));
+  collect(request: CollectionRequest, origin: Origin): Promise<number> {
+    return this.#collect(request, origin, { afterBackup: false });
   }
 
   scrub(request: Parameters<CareTasks['scrub']>[0], origin: Origin): Promise<number> {
@@ -121,6 +124,15 @@ export class Care implements CareTasks {
     const collected = collector.enabled ? collector.schedule : undefined;
     const schedule = kind === 'gc' ? collected : backup.schedule;
     return schedule === undefined ? undefined : parseSchedule(schedule).next(new Date());
+  }
+
+  #collect(
+    request: CollectionRequest,
+    origin: Origin,
+    when: { readonly afterBackup: boolean },
+  ): Promise<number> {
+    const { operations, collector } = this.#options.registry;
+    return operations.start('gc', { ...request }, origin, (run) => collector.collect(run, request, when));
   }
 
   #every(schedule: string, what: string, begin: () => Promise<number>): void {

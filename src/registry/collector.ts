@@ -1,5 +1,6 @@
 // Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
 // push and pull meanwhile; every step is a short transaction that checks again what it rests on.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { BlobStore } from '../storage/blob-store.ts';
 import type {
   BlobCount,
@@ -19,6 +20,8 @@ import type { WriteGate } from './writes.ts';
 
 /** Rows that one transaction changes at most. */
 const batch = 100;
+/** So often it is looked whether a backup still copies. */
+const pollMilliseconds = 200;
 
 export interface CollectionRequest {
   /** Looks and changes nothing. */
@@ -96,14 +99,22 @@ export class Collector {
 
   /**
    * One collection, as the work of an operation. What it takes back stays taken back when it is cancelled. Throws OciError
-   * UNAVAILABLE once the medium has failed.
+   * UNAVAILABLE once the medium has failed. With `afterBackup` it begins when no backup copies blobs; else it takes nothing back
+   * meanwhile.
    */
-  async collect(run: OperationRun, request: CollectionRequest): Promise<CollectionReport> {
+  async collect(
+    run: OperationRun,
+    request: CollectionRequest,
+    { afterBackup = false } = {},
+  ): Promise<CollectionReport> {
+    if (afterBackup) await this.#waitForBackup(run);
     const started = performance.now();
     if (!request.dryRun) this.#options.writes.admitCare();
     const survey = await this.#survey(run, request.now);
     const manifests = await this.#store.countTrash({ everything: request.now });
     const stopped = await this.#reasonToStop(survey.going, request);
+    // One that began meanwhile, perhaps by a schedule of the same minute.
+    if (afterBackup && stopped === 'backup running') return await this.collect(run, request, { afterBackup });
     const total = survey.going.blobs + manifests;
     const freed = { manifests: 0, blobs: 0, bytes: 0, links: 0 };
     let removed = 0;
@@ -134,6 +145,14 @@ export class Collector {
       ...(stopped === undefined ? {} : { stopped }),
       seconds: (performance.now() - started) / 1000,
     };
+  }
+
+  async #waitForBackup(run: OperationRun): Promise<void> {
+    while (this.#options.unlinks.held) {
+      run.progress(0, undefined, { waitsFor: 'a backup, until it has copied its blobs' });
+      await pause(pollMilliseconds);
+      await run.step();
+    }
   }
 
   async #survey(run: OperationRun, everything: boolean): Promise<Survey> {

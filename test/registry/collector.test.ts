@@ -122,6 +122,46 @@ test('nothing is taken back after the database was found damaged, nor while a ba
   assert.equal(await registry.unlinks.removeDue(), 1);
 });
 
+test('a collection by schedule waits until a backup has copied, says so, and can be cancelled', async (t) => {
+  const { registry, clock } = await openCare(t);
+  const { operations, collector, unlinks } = registry;
+  await pushBlob(registry, app, 'layer');
+  clock.advance(leaseSeconds);
+  const begin = () =>
+    operations.start('gc', {}, alice, (run) => collector.collect(run, plain, { afterBackup: true }));
+  const release = await unlinks.hold();
+  const cancelled = await begin();
+  await operations.cancel(cancelled);
+  assert.equal((await operations.wait(cancelled))?.state, 'cancelled');
+  const id = await begin();
+  let waiting = await operations.find(id);
+  for (; waiting?.report === undefined; waiting = await operations.find(id))
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(
+    [waiting.state, waiting.report.waitsFor],
+    ['running', 'a backup, until it has copied its blobs'],
+  );
+  release();
+  const done = await operations.wait(id);
+  assert.deepEqual([done?.state, done?.report?.freed], ['done', { manifests: 0, blobs: 1, bytes: 5 }]);
+});
+
+test('a collection by schedule that a backup overtakes in the same minute waits, too', async (t) => {
+  const { registry, clock } = await openCare(t);
+  const { collector, unlinks, metadata } = registry;
+  await pushBlob(registry, app, 'layer');
+  clock.advance(leaseSeconds);
+  const { countTrash } = metadata.care.collector;
+  let release: (() => void) | undefined;
+  metadata.care.collector.countTrash = async (options) => {
+    release ??= await unlinks.hold();
+    return await countTrash(options);
+  };
+  const progress = (): void => release?.();
+  const report = await collector.collect({ ...freeRun(), progress }, plain, { afterBackup: true });
+  assert.deepEqual([report.stopped, report.freed.blobs], [undefined, 1]);
+});
+
 test('a file that no row names goes when it is a day old, and not while its row is on its way', async (t) => {
   const { registry, folder } = await openCare(t);
   await pushBlob(registry, app, 'named');
