@@ -10,6 +10,7 @@ import { openLiveRegistry } from '../import/live-registry.ts';
 import { openOciLayout } from '../import/oci-layout.ts';
 import type { ImportSource } from '../import/source.ts';
 import type { CareTasks, ImportTask } from '../registry/care-tasks.ts';
+import type { CollectionRequest } from '../registry/collector.ts';
 import { type OperationRun, SameKindRunningError } from '../registry/operations.ts';
 import type { Registry } from '../registry/registry.ts';
 import { runOnSchedule } from '../registry/schedule.ts';
@@ -55,7 +56,10 @@ export class Care implements CareTasks {
     const { collector, scrub, backup, retention } = config;
     if (collector.enabled) {
       const request = { dryRun: false, now: false, force: false };
-      this.#every(collector.schedule, 'collection', () => this.collect(request, system));
+      // A backup may be due in the same minute.
+      this.#every(collector.schedule, 'collection', () =>
+        this.#collect(request, system, { afterBackup: true }),
+      );
     }
     const { schedule, destination, keep, verify } = backup;
     if (schedule !== undefined && destination !== undefined) {
@@ -81,9 +85,8 @@ export class Care implements CareTasks {
     await Promise.all(schedules);
   }
 
-  collect(request: Parameters<CareTasks['collect']>[0], origin: Origin): Promise<number> {
-    const { operations, collector } = this.#options.registry;
-    return operations.start('gc', { ...request }, origin, (run) => collector.collect(run, request));
+  collect(request: CollectionRequest, origin: Origin): Promise<number> {
+    return this.#collect(request, origin, { afterBackup: false });
   }
 
   scrub(request: Parameters<CareTasks['scrub']>[0], origin: Origin): Promise<number> {
@@ -161,6 +164,15 @@ export class Care implements CareTasks {
     };
     const onFailure = (err: unknown): void => log.error({ err }, 'a scheduled retention could not begin');
     this.#schedules.push(runOnSchedule(parseSchedule(schedule), work, { onFailure }));
+  }
+
+  #collect(
+    request: CollectionRequest,
+    origin: Origin,
+    when: { readonly afterBackup: boolean },
+  ): Promise<number> {
+    const { operations, collector } = this.#options.registry;
+    return operations.start('gc', { ...request }, origin, (run) => collector.collect(run, request, when));
   }
 
   #every(schedule: string, what: string, begin: () => Promise<number>): void {

@@ -1,7 +1,14 @@
 // Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
 // push and pull meanwhile; every step is a short transaction that checks again what it rests on.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { BlobStore } from '../storage/blob-store.ts';
-import type { BlobCount, CollectorStore, OperationReport, SurveyCursor } from '../storage/care-store.ts';
+import type {
+  BlobCount,
+  CollectorStore,
+  HeldCount,
+  OperationReport,
+  SurveyCursor,
+} from '../storage/care-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { OperationRun } from './operations.ts';
@@ -13,6 +20,8 @@ import type { WriteGate } from './writes.ts';
 
 /** Rows that one transaction changes at most. */
 const batch = 100;
+/** So often it is looked whether a backup still copies. */
+const pollMilliseconds = 200;
 
 export interface CollectionRequest {
   /** Looks and changes nothing. */
@@ -23,12 +32,21 @@ export interface CollectionRequest {
   readonly force: boolean;
 }
 
+/** When the first and the last of it come free by themselves, while the registry runs (RFC 3339). */
+export interface HeldReport extends BlobCount {
+  readonly reason: 'undelete' | 'lease';
+  readonly freeFrom: string;
+  readonly freeBy: string;
+}
+
 export interface CollectionReport extends OperationReport {
   readonly dryRun: boolean;
   /** In a dry run and in one that stopped: what would come free. */
   readonly freed: BlobCount & { readonly manifests: number };
   /** What no manifest references and stays nevertheless. */
-  readonly held: readonly (BlobCount & { readonly reason: 'undelete' | 'lease' })[];
+  readonly held: readonly HeldReport[];
+  /** Whether what could still be restored was given up. */
+  readonly now: boolean;
   /** Files removed, and files in the queue whose delay is not over. */
   readonly files: { readonly removed: number; readonly waiting: number };
   /** Files that no row named. */
@@ -54,8 +72,8 @@ export interface CollectorOptions {
 
 interface Survey {
   readonly going: BlobCount;
-  readonly undelete: BlobCount;
-  readonly lease: BlobCount;
+  readonly undelete: HeldCount;
+  readonly lease: HeldCount;
 }
 
 interface Freed {
@@ -66,6 +84,7 @@ interface Freed {
 }
 
 const none: BlobCount = { blobs: 0, bytes: 0 };
+const noneHeld: HeldCount = { ...none, freeIn: undefined };
 
 export class Collector {
   readonly #options: CollectorOptions;
@@ -80,14 +99,22 @@ export class Collector {
 
   /**
    * One collection, as the work of an operation. What it takes back stays taken back when it is cancelled. Throws OciError
-   * UNAVAILABLE once the medium has failed.
+   * UNAVAILABLE once the medium has failed. With `afterBackup` it begins when no backup copies blobs; else it takes nothing back
+   * meanwhile.
    */
-  async collect(run: OperationRun, request: CollectionRequest): Promise<CollectionReport> {
+  async collect(
+    run: OperationRun,
+    request: CollectionRequest,
+    { afterBackup = false } = {},
+  ): Promise<CollectionReport> {
+    if (afterBackup) await this.#waitForBackup(run);
     const started = performance.now();
     if (!request.dryRun) this.#options.writes.admitCare();
     const survey = await this.#survey(run, request.now);
     const manifests = await this.#store.countTrash({ everything: request.now });
     const stopped = await this.#reasonToStop(survey.going, request);
+    // One that began meanwhile, perhaps by a schedule of the same minute.
+    if (afterBackup && stopped === 'backup running') return await this.collect(run, request, { afterBackup });
     const total = survey.going.blobs + manifests;
     const freed = { manifests: 0, blobs: 0, bytes: 0, links: 0 };
     let removed = 0;
@@ -110,10 +137,8 @@ export class Collector {
     return {
       dryRun: request.dryRun,
       freed: foreseen ? { ...survey.going, manifests } : taken,
-      held: [
-        { reason: 'undelete' as const, ...survey.undelete },
-        { reason: 'lease' as const, ...survey.lease },
-      ].filter(({ blobs }) => blobs > 0),
+      held: (['undelete', 'lease'] as const).flatMap((reason) => this.#describeHeld(reason, survey[reason])),
+      now: request.now,
       files: { removed, waiting: await this.#store.countUnlinks() },
       orphans,
       expired: { links, ...expired },
@@ -122,20 +147,37 @@ export class Collector {
     };
   }
 
+  async #waitForBackup(run: OperationRun): Promise<void> {
+    while (this.#options.unlinks.held) {
+      run.progress(0, undefined, { waitsFor: 'a backup, until it has copied its blobs' });
+      await pause(pollMilliseconds);
+      await run.step();
+    }
+  }
+
   async #survey(run: OperationRun, everything: boolean): Promise<Survey> {
-    let survey: Survey = { going: none, undelete: none, lease: none };
+    let survey: Survey = { going: none, undelete: noneHeld, lease: noneHeld };
     let from: SurveyCursor | undefined;
     do {
       const page = await this.#store.survey({ everything, from });
       survey = {
         going: add(survey.going, page.going),
-        undelete: add(survey.undelete, page.undelete),
-        lease: add(survey.lease, page.lease),
+        undelete: addHeld(survey.undelete, page.undelete),
+        lease: addHeld(survey.lease, page.lease),
       };
       from = page.next;
       await run.step();
     } while (from !== undefined);
     return survey;
+  }
+
+  #describeHeld(reason: HeldReport['reason'], { blobs, bytes, freeIn }: HeldCount): readonly HeldReport[] {
+    if (freeIn === undefined) return [];
+    const now = this.#options.clock.unixSeconds();
+    const [freeFrom = '', freeBy = ''] = freeIn.map((seconds) =>
+      new Date(Math.round(now + seconds) * 1000).toISOString(),
+    );
+    return [{ reason, blobs, bytes, freeFrom, freeBy }];
   }
 
   async #reasonToStop(
@@ -200,4 +242,10 @@ export class Collector {
 
 function add(one: BlobCount, other: BlobCount): BlobCount {
   return { blobs: one.blobs + other.blobs, bytes: one.bytes + other.bytes };
+}
+
+function addHeld(one: HeldCount, other: HeldCount): HeldCount {
+  const ends = [...(one.freeIn ?? []), ...(other.freeIn ?? [])];
+  const freeIn = ends.length === 0 ? undefined : ([Math.min(...ends), Math.max(...ends)] as const);
+  return { ...add(one, other), freeIn };
 }

@@ -80,6 +80,11 @@ export interface BlobCount {
   readonly bytes: number;
 }
 
+/** What is held, and in how many seconds of uptime the first and the last of it come free by themselves. */
+export interface HeldCount extends BlobCount {
+  readonly freeIn: readonly [first: number, last: number] | undefined;
+}
+
 /** Which part of the survey comes next; opaque to callers. */
 export type SurveyCursor = readonly [source: 'links' | 'trash' | 'review', ...position: number[]];
 
@@ -88,9 +93,9 @@ export interface SurveyPage {
   /** Goes as soon as it is collected. */
   readonly going: BlobCount;
   /** Held for a restore of a deleted manifest. */
-  readonly undelete: BlobCount;
+  readonly undelete: HeldCount;
   /** Held because a client was told that it is there. */
-  readonly lease: BlobCount;
+  readonly lease: HeldCount;
   /** undefined after the last page. */
   readonly next: SurveyCursor | undefined;
 }

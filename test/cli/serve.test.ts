@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
+import { sha256 } from '../support/client.ts';
 
 const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string };
 const listening = /^Berth \S+ listening on (http:\/\/127\.0\.0\.1:(\d+)) data (\S+) access open\n/;
@@ -166,6 +167,56 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
     assert.equal(refused.status, 503);
     assert.equal((await serve.end()).code, 0);
   });
+});
+
+test('quotas of the settings hold from SIGHUP on, for pushes that run and for those that come', async (t) => {
+  const folder = await makeTestFolder(t);
+  const file = join(folder, 'berth.yaml');
+  const settings = (limit: string) => `quotas: {organization: ${limit}, registry: 10KiB}\n`;
+  await writeFile(file, settings('unlimited'));
+  const serve = await startCommand(t, ['serve', '--port', '0'], { folder });
+  const [, url = ''] = await serve.untilPrinted(listening);
+  const push = async (size: number) => {
+    const content = Buffer.alloc(size, `${size} `);
+    const path = `/v2/team/app/blobs/uploads/?digest=${sha256(content)}`;
+    const reply = await fetch(url + path, { method: 'POST', body: content });
+    return { status: reply.status, text: await reply.text() };
+  };
+  let reloads = 0;
+  const reload = async (text: string) => {
+    await writeFile(file, text);
+    serve.child.kill('SIGHUP');
+    reloads += 1;
+    await serve.untilPrinted(new RegExp(`(?:read again[^]*){${reloads}}`));
+  };
+  assert.equal((await push(2000)).status, 201);
+  const session = await fetch(`${url}/v2/team/app/blobs/uploads/`, { method: 'POST' });
+  const { href } = new URL(session.headers.get('location') ?? '', url);
+  const content = Buffer.alloc(3000, 'begun before ');
+  // Its length is not known before its end.
+  const stream = new Blob([content]).stream();
+  const appended = await fetch(href, { method: 'PATCH', body: stream, duplex: 'half' } as RequestInit);
+  assert.equal(appended.status, 202);
+
+  await reload(settings('4KiB'));
+  const refused = await push(2500);
+  assert.equal(refused.status, 403);
+  assert.match(
+    refused.text,
+    /namespace team uses 2\.0 KiB of its quota of 4\.0 KiB, and 2\.4 KiB more do not fit/,
+  );
+  const finish = `${href}${href.includes('?') ? '&' : '?'}digest=${sha256(content)}`;
+  assert.equal((await fetch(finish, { method: 'PUT' })).status, 403);
+  assert.equal((await push(1500)).status, 201);
+
+  await reload(settings('unlimited'));
+  assert.equal((await push(2500)).status, 201);
+  const whole = await push(5000);
+  assert.equal(whole.status, 403);
+  assert.match(whole.text, /the registry uses 5\.9 KiB of its quota of 10\.0 KiB/);
+  await reload('quotas: {registry: unlimited}\n');
+  assert.equal((await push(5000)).status, 201);
+  assert.equal((await serve.end()).code, 0);
 });
 
 describe('a server with TLS', { skip: missing('openssl') }, () => {

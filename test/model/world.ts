@@ -198,7 +198,7 @@ export class World {
     const registry = createRegistry({
       metadata,
       blobs: this.sown.blobs?.(store, this) ?? store,
-      ballast: { release: async () => false, refill: async () => {} },
+      ballast: { release: async () => 0, refill: async () => true },
       clock: this.clock,
       settings: {
         readOnly: false,

@@ -19,7 +19,7 @@ test('a push into a removed namespace is refused at every way in, with a sentenc
   const registry = createRegistry({
     metadata,
     blobs,
-    ballast: { release: async () => false, refill: async () => undefined },
+    ballast: { release: async () => 0, refill: async () => true },
     clock,
     settings: {
       readOnly: false,

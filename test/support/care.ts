@@ -36,7 +36,7 @@ export async function openCare(
   const registry = createRegistry({
     metadata,
     blobs,
-    ballast: { release: async () => false, refill: async () => {} },
+    ballast: { release: async () => 0, refill: async () => true },
     clock,
     settings: {
       readOnly: false,

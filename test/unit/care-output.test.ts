@@ -1,7 +1,7 @@
 // What long work prints: one line that is written over on a terminal, a JSON line a second elsewhere, and reports at the end.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Operation } from '../../src/cli/client/care-shapes.ts';
+import type { CollectionReport, Operation } from '../../src/cli/client/care-shapes.ts';
 import { assertDone } from '../../src/cli/client/operations.ts';
 import { serverPath } from '../../src/cli/client/server-paths.ts';
 import { wantedText } from '../../src/cli/commands/usage.ts';
@@ -165,9 +165,24 @@ describe('reports', () => {
       collectionText(collection, { undelete: '14 days', lease: '24 h' }),
       'freed  1.2 GiB (212 blobs, 38 manifests) in 4 s\n' +
         'held   9.8 GiB deleted less than 14 days ago (berth gc --now gives it up)\n' +
-        'held   307 MiB pushed or seen by clients in the last 24 h; comes free by itself\n',
+        'held   307 MiB pushed, deleted or seen by clients in the last 24 h: comes free by itself\n',
     );
-    assert.match(collectionText(collection), /deleted not long ago .*\n.*clients not long ago; comes/);
+    assert.match(collectionText(collection), /deleted not long ago .*\n.*clients not long ago: comes/);
+    const clock = Date.parse('2026-11-24T10:00:00.000Z');
+    const [undelete, lease] = collection.held;
+    const at = (hours: number) => new Date(clock + hours * 3_600_000).toISOString();
+    const timed = [
+      { ...undelete, freeFrom: at(48), freeBy: at(48) },
+      { ...lease, freeFrom: at(3), freeBy: at(20) },
+    ] as CollectionReport['held'];
+    assert.match(
+      collectionText({ ...collection, held: timed }, {}, clock),
+      /gives it up\); by itself all of it in 2 days\n.*by itself, the first in 3 hours, the last in 20 hours\n$/,
+    );
+    assert.match(
+      collectionText({ ...collection, held: timed, now: true }, {}, clock),
+      /in 20 hours\n +a push that runs now may rest on it, .* before the next berth gc --now\n$/,
+    );
     const dry = collectionText({ ...collection, dryRun: true, held: [] });
     assert.equal(dry, 'would free  1.2 GiB (212 blobs, 38 manifests)\n');
     const more = { files: { removed: 0, waiting: 2 }, orphans: { blobs: 1, bytes: 2048 } };

@@ -19,7 +19,13 @@ export interface CollectionReport {
   readonly dryRun: boolean;
   /** In a dry run and in one that stopped: what would come free. */
   readonly freed: BlobCount & { readonly manifests: number };
-  readonly held: readonly (BlobCount & { readonly reason: string })[];
+  /** `freeFrom` and `freeBy`: when the first and the last of it come free by themselves. */
+  readonly held: readonly (BlobCount & {
+    readonly reason: string;
+    readonly freeFrom?: string;
+    readonly freeBy?: string;
+  })[];
+  readonly now?: boolean;
   readonly files: { readonly removed: number; readonly waiting: number };
   /** Files without a row; `stopped`: too many to come from a crash, they stay. */
   readonly orphans: BlobCount & { readonly stopped?: string };

@@ -14,7 +14,7 @@ import { sizeText } from '../size-text.ts';
 import { tableText } from './print.ts';
 import { durationText, numberText, timeText } from './progress.ts';
 import { retentionText } from './retention-text.ts';
-import { countText, escapeControls, shortenDigests } from './text.ts';
+import { countText, distanceText, escapeControls, shortenDigests } from './text.ts';
 
 /** Findings of an import that a person is shown; --json has all. */
 const findingsShown = 50;
@@ -65,7 +65,11 @@ export function exitCodeFor({ kind, report }: Operation): ExitCode {
 }
 
 /** "freed 1.2 GiB …", and what is held and why. */
-export function collectionText(report: CollectionReport, holdTimes: HoldTimes = {}): string {
+export function collectionText(
+  report: CollectionReport,
+  holdTimes: HoldTimes = {},
+  clock: number = Date.now(),
+): string {
   const { dryRun, freed, held, files, orphans, stopped, seconds } = report;
   const gone = `${countText(freed.blobs, 'blob')}, ${countText(freed.manifests, 'manifest')}`;
   const foreseen = dryRun || stopped !== undefined;
@@ -73,8 +77,12 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
     ? [['would free', `${sizeText(freed.bytes)} (${gone})`]]
     : [['freed', `${sizeText(freed.bytes)} (${gone}) in ${durationText(seconds)}`]];
   if (orphans.blobs > 0) lines.push(...orphanLines(orphans, foreseen));
-  for (const { reason, bytes } of held)
-    lines.push(['held', `${sizeText(bytes)} ${heldBecause(reason, holdTimes[reason])}`]);
+  for (const one of held)
+    lines.push([
+      'held',
+      `${sizeText(one.bytes)} ${heldBecause(one.reason, holdTimes[one.reason])}${freeText(one, clock)}`,
+    ]);
+  if (report.now && held.some(({ reason }) => reason === 'lease')) lines.push(['', soonerText]);
   if (files.waiting > 0)
     lines.push([
       'waiting',
@@ -241,10 +249,23 @@ function isDamaged({ damaged, verified, notPruned }: BackupReport): boolean {
 function heldBecause(reason: string, time: string | undefined): string {
   const reasons: Readonly<Record<string, string>> = {
     undelete: `deleted ${time === undefined ? 'not long' : `less than ${time}`} ago (berth gc --now gives it up)`,
-    lease: `pushed or seen by clients ${time === undefined ? 'not long ago' : `in the last ${time}`}; comes free by itself`,
+    lease: `pushed, deleted or seen by clients ${time === undefined ? 'not long ago' : `in the last ${time}`}: comes free by itself`,
   };
   return reasons[reason] ?? reason;
 }
+
+/** ", from 3 hours from now on, all of it in 20 hours" */
+function freeText({ reason, freeFrom, freeBy }: CollectionReport['held'][number], clock: number): string {
+  if (freeFrom === undefined || freeBy === undefined) return '';
+  const [first, last] = [freeFrom, freeBy].map((time) => distanceText(time, 'never', clock));
+  const when = first === last ? `all of it ${last}` : `the first ${first}, the last ${last}`;
+  return `${reason === 'lease' ? ', ' : '; by itself '}${when}`;
+}
+
+/** gc --now gives up what could be restored, and never what a client was told that it is there. */
+const soonerText =
+  'a push that runs now may rest on it, so --now leaves it. Sooner goes what is deleted as a whole repository (berth repo remove), ' +
+  'or blob by blob (DELETE /v2/NAME/blobs/DIGEST), before the next berth gc --now';
 
 function stoppedBecause(stopped: string): string {
   const reasons: Readonly<Record<string, string>> = {

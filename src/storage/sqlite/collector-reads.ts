@@ -6,6 +6,8 @@ import { type Connection, prepareAll } from './connection.ts';
 // Each blob is met in one source only: by its first link, else by its first deleted manifest, else in the queue of reviews.
 const heldByTrash = `EXISTS (SELECT 1 FROM trash_blob e JOIN trash t ON t.id = e.trash_id
       WHERE e.blob_id = b.id AND t.until_ticks > ?)`;
+const trashEnd = `(SELECT max(t.until_ticks) FROM trash_blob e JOIN trash t ON t.id = e.trash_id WHERE e.blob_id = b.id)`;
+const leaseEnd = '(SELECT max(o.lease_ticks) FROM repository_blob o WHERE o.blob_id = b.id)';
 const hasLink = 'EXISTS (SELECT 1 FROM repository_blob l WHERE l.blob_id = b.id)';
 
 export const sql = {
@@ -14,18 +16,18 @@ export const sql = {
       WHEN EXISTS (SELECT 1 FROM repository_blob o WHERE o.blob_id = b.id AND o.lease_ticks IS NULL) THEN ''
       WHEN ${heldByTrash} THEN 'undelete'
       WHEN EXISTS (SELECT 1 FROM repository_blob o WHERE o.blob_id = b.id AND o.lease_ticks > ?) THEN 'lease'
-      ELSE 'going' END, b.size, l.lease_ticks, l.repository_id, l.blob_id
+      ELSE 'going' END, b.size, ${trashEnd}, ${leaseEnd}, l.lease_ticks, l.repository_id, l.blob_id
     FROM repository_blob l JOIN blob b ON b.id = l.blob_id
     WHERE l.lease_ticks IS NOT NULL AND (l.lease_ticks, l.repository_id, l.blob_id) > (?, ?, ?)
     ORDER BY l.lease_ticks, l.repository_id, l.blob_id LIMIT ?`,
   surveyTrash: `SELECT CASE
       WHEN x.trash_id > (SELECT min(f.trash_id) FROM trash_blob f WHERE f.blob_id = x.blob_id) OR ${hasLink} THEN ''
-      WHEN ${heldByTrash} THEN 'undelete' ELSE 'going' END, b.size, x.trash_id, x.blob_id, 0
+      WHEN ${heldByTrash} THEN 'undelete' ELSE 'going' END, b.size, ${trashEnd}, NULL, x.trash_id, x.blob_id, 0
     FROM trash_blob x JOIN blob b ON b.id = x.blob_id
     WHERE (x.trash_id, x.blob_id) > (?, ?) ORDER BY x.trash_id, x.blob_id LIMIT ?`,
   surveyReview: `SELECT CASE
       WHEN ${hasLink} OR EXISTS (SELECT 1 FROM trash_blob e WHERE e.blob_id = b.id) THEN ''
-      ELSE 'going' END, b.size, v.blob_id, 0, 0
+      ELSE 'going' END, b.size, NULL, NULL, v.blob_id, 0, 0
     FROM blob_review v JOIN blob b ON b.id = v.blob_id WHERE v.blob_id > ? ORDER BY v.blob_id LIMIT ?`,
   dueTrashCount: 'SELECT count(*) FROM trash WHERE until_ticks <= ?',
   locationKnown: `SELECT EXISTS (SELECT 1 FROM blob WHERE location = ?)
@@ -36,7 +38,16 @@ export const sql = {
 /** Small enough that a page holds the event loop for a millisecond or two. */
 const surveyPage = 250;
 
-type SurveyRow = ['' | 'going' | 'undelete' | 'lease', number, number, number, number];
+/** Why it stays, its size, when the last deleted manifest and the last lease end, and the three parts of its place. */
+type SurveyRow = [
+  '' | 'going' | 'undelete' | 'lease',
+  number,
+  number | null,
+  number | null,
+  number,
+  number,
+  number,
+];
 
 const nextSource = { links: ['trash', 0, 0], trash: ['review', 0], review: undefined } as const;
 
@@ -63,8 +74,9 @@ export function makeCollectorReads(db: Connection) {
       const rows = bySource[source](dueBefore, ticks, position) as SurveyRow[];
       const last = rows.length < surveyPage ? undefined : rows.at(-1);
       const next: SurveyCursor | undefined =
-        last === undefined ? nextSource[source] : [source, last[2], last[3], last[4]];
-      return { going: sum(rows, 'going'), undelete: sum(rows, 'undelete'), lease: sum(rows, 'lease'), next };
+        last === undefined ? nextSource[source] : [source, last[4], last[5], last[6]];
+      const held = (why: 'undelete' | 'lease') => ({ ...sum(rows, why), freeIn: freeIn(rows, why, ticks) });
+      return { going: sum(rows, 'going'), undelete: held('undelete'), lease: held('lease'), next };
     },
 
     countTrash: (ticks: number, everything: boolean) =>
@@ -86,4 +98,16 @@ function sum(rows: readonly SurveyRow[], wanted: SurveyRow[0]): BlobCount {
     bytes += size;
   }
   return { blobs, bytes };
+}
+
+/** A blob of a deleted manifest may have a lease as well, and goes when both are over. */
+function freeIn(
+  rows: readonly SurveyRow[],
+  why: 'undelete' | 'lease',
+  ticks: number,
+): readonly [first: number, last: number] | undefined {
+  const ends = rows
+    .filter(([found]) => found === why)
+    .map(([, , trash, lease]) => Math.max(lease ?? 0, why === 'undelete' ? (trash ?? 0) : 0) - ticks);
+  return ends.length === 0 ? undefined : [Math.min(...ends), Math.max(...ends)];
 }

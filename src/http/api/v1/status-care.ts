@@ -22,6 +22,8 @@ const heldBytes = strict({
   }),
   blobs: Type.Integer(),
   bytes: Type.Integer(),
+  freeFrom: nullable(time, 'When the first of it comes free by itself, if the registry runs until then.'),
+  freeBy: nullable(time, 'When the last of it does.'),
 });
 
 /** Members of the status. */
@@ -130,8 +132,10 @@ async function findLast({ registry }: ApiContext, kind: OperationKind): Promise<
 
 async function heldBy({ registry }: ApiContext) {
   const [done] = (await registry.operations.list({ kind: 'gc', state: 'done', limit: 1 })).items;
-  const { held = [] } = (done?.report ?? {}) as { held?: Static<typeof heldBytes>[] };
-  return held.map(({ reason, blobs, bytes }) => ({ reason, blobs, bytes }));
+  const { held = [] } = (done?.report ?? {}) as Partial<CollectionReport>;
+  return held.map(({ reason, blobs, bytes, freeFrom, freeBy }) => {
+    return { reason, blobs, bytes, freeFrom: freeFrom ?? null, freeBy: freeBy ?? null };
+  });
 }
 
 function showLast(operation: OperationView | undefined): Static<typeof lastRun> {
