@@ -32,6 +32,12 @@ const sql = {
   wrongCounts: `SELECT count(*) FROM namespace n WHERE n.used_bytes <> (SELECT coalesce(sum(b.size), 0) FROM blob b
     WHERE b.id IN (SELECT l.blob_id FROM repository_blob l JOIN repository r ON r.id = l.repository_id
       WHERE r.namespace_id = n.id))`,
+  wrongRepositories: `SELECT count(*) FROM repository r WHERE r.tags <> (SELECT count(*) FROM tag t WHERE t.repository_id = r.id)
+    OR r.linked_bytes <> (SELECT coalesce(sum(b.size), 0) FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+      WHERE l.repository_id = r.id)
+    OR r.own_bytes <> (SELECT coalesce(sum(b.size), 0) FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+      WHERE l.repository_id = r.id AND NOT EXISTS (SELECT 1 FROM repository_blob o
+        WHERE o.blob_id = l.blob_id AND o.repository_id <> l.repository_id))`,
 } as const;
 
 type Rows = { readonly [Key in keyof typeof sql]: unknown[][] };
@@ -190,6 +196,8 @@ export class Expectations {
     }
     const [[wrong] = []] = this.#rows('wrongCounts');
     if (wrong !== 0) throw new Violation('the bytes of a namespace are counted wrongly');
+    const [[miscounted] = []] = this.#rows('wrongRepositories');
+    if (miscounted !== 0) throw new Violation('the tags or bytes of a repository are counted wrongly');
   }
 
   /** What must be true in the end, when all leases are over and everything was collected. */
