@@ -56,24 +56,24 @@ END;
 
 -- A blob in one other repository alone is that one's own no more; one that is left in a single repository becomes its own.
 CREATE TRIGGER repository_link_added AFTER INSERT ON repository_blob BEGIN
-  UPDATE repository SET own_bytes = own_bytes - (SELECT size FROM blob WHERE id = NEW.blob_id)
+  UPDATE repository SET own_bytes = own_bytes - coalesce((SELECT size FROM blob WHERE id = NEW.blob_id), 0)
     WHERE id = (SELECT repository_id FROM repository_blob
         WHERE blob_id = NEW.blob_id AND repository_id <> NEW.repository_id LIMIT 1)
       AND NOT EXISTS (SELECT 1 FROM repository_blob
         WHERE blob_id = NEW.blob_id AND repository_id <> NEW.repository_id LIMIT 1 OFFSET 1);
-  UPDATE repository SET linked_bytes = linked_bytes + (SELECT size FROM blob WHERE id = NEW.blob_id),
+  UPDATE repository SET linked_bytes = linked_bytes + coalesce((SELECT size FROM blob WHERE id = NEW.blob_id), 0),
       own_bytes = own_bytes + iif(EXISTS (SELECT 1 FROM repository_blob
           WHERE blob_id = NEW.blob_id AND repository_id <> NEW.repository_id),
-        0, (SELECT size FROM blob WHERE id = NEW.blob_id))
+        0, coalesce((SELECT size FROM blob WHERE id = NEW.blob_id), 0))
     WHERE id = NEW.repository_id;
 END;
 CREATE TRIGGER repository_link_dropped AFTER DELETE ON repository_blob BEGIN
-  UPDATE repository SET own_bytes = own_bytes + (SELECT size FROM blob WHERE id = OLD.blob_id)
+  UPDATE repository SET own_bytes = own_bytes + coalesce((SELECT size FROM blob WHERE id = OLD.blob_id), 0)
     WHERE id = (SELECT repository_id FROM repository_blob WHERE blob_id = OLD.blob_id LIMIT 1)
       AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE blob_id = OLD.blob_id LIMIT 1 OFFSET 1);
-  UPDATE repository SET linked_bytes = linked_bytes - (SELECT size FROM blob WHERE id = OLD.blob_id),
+  UPDATE repository SET linked_bytes = linked_bytes - coalesce((SELECT size FROM blob WHERE id = OLD.blob_id), 0),
       own_bytes = own_bytes - iif(EXISTS (SELECT 1 FROM repository_blob WHERE blob_id = OLD.blob_id),
-        0, (SELECT size FROM blob WHERE id = OLD.blob_id))
+        0, coalesce((SELECT size FROM blob WHERE id = OLD.blob_id), 0))
     WHERE id = OLD.repository_id;
 END;
 CREATE TRIGGER repository_blob_resized AFTER UPDATE OF size ON blob WHEN NEW.size <> OLD.size BEGIN

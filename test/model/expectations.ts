@@ -35,6 +35,12 @@ const sql = {
     FROM manifest m JOIN repository r ON r.id = m.repository_id`,
   wrongSummaries: `SELECT count(*) FROM manifest m LEFT JOIN manifest_summary s ON s.manifest_id = m.id
     WHERE s.tags IS NOT (SELECT count(*) FROM tag t WHERE t.manifest_id = m.id)`,
+  wrongRepositories: `SELECT count(*) FROM repository r WHERE r.tags <> (SELECT count(*) FROM tag t WHERE t.repository_id = r.id)
+    OR r.linked_bytes <> (SELECT coalesce(sum(b.size), 0) FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+      WHERE l.repository_id = r.id)
+    OR r.own_bytes <> (SELECT coalesce(sum(b.size), 0) FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+      WHERE l.repository_id = r.id AND NOT EXISTS (SELECT 1 FROM repository_blob o
+        WHERE o.blob_id = l.blob_id AND o.repository_id <> l.repository_id))`,
 } as const;
 
 type Rows = { readonly [Key in keyof typeof sql]: unknown[][] };
@@ -248,6 +254,8 @@ export class Expectations {
     if (summaries !== 0) throw new Violation('the tags of a manifest are counted wrongly');
     const { faults } = findWrongCounts(this.#db);
     if (faults.length > 0) throw new Violation(`counted wrongly: ${JSON.stringify(faults)}`);
+    const [[miscounted] = []] = this.#rows('wrongRepositories');
+    if (miscounted !== 0) throw new Violation('the tags or bytes of a repository are counted wrongly');
   }
 
   /** What must be true in the end, when all leases are over and everything was collected. */
