@@ -13,6 +13,7 @@ import { beginLifetime } from './lifetime.ts';
 import { openLog } from './log.ts';
 import { type RunningServer, startServer } from './server.ts';
 import { asStartFailure } from './start-failure.ts';
+import { releaseStartMemory } from './start-memory.ts';
 
 /** Runs a server until it is told to stop. Throws ConfigurationError, or CommandError when it cannot start. */
 export async function serve(sources: ConfigSources, context: CommandContext): Promise<void> {
@@ -52,6 +53,7 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   });
   context.stdout.write(`${lines.join('\n')}\n`);
   release();
+  releaseStartMemory();
   context.finish(await lifetime.untilEnd(server, config.limits.shutdown));
 }
 

@@ -1,6 +1,6 @@
 // A client of a live registry: signs in as it is asked to, keeps to a few requests at a time, waits when it is told to, and
 // tries again what may succeed later.
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Agent as HttpAgent, IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -12,6 +12,9 @@ import {
   tokenUrl,
 } from './registry-login.ts';
 import { SourceFault } from './source.ts';
+
+// An import of node:http would also load undici (http/connections.ts).
+const { Agent: PlainAgent, request: httpRequest } = process.getBuiltinModule('node:http');
 
 export interface RemoteOptions {
   /** `https://host[:port]`, or `http://` where the registry has no TLS. */
@@ -73,7 +76,7 @@ export class RegistryClient {
     this.#free = options.parallel;
     const keep = { keepAlive: true, maxSockets: options.parallel * 2 };
     this.#agents = {
-      http: new HttpAgent(keep),
+      http: new PlainAgent(keep),
       https: new HttpsAgent({ ...keep, ...(options.ca === undefined ? {} : { ca: options.ca }) }),
     };
   }

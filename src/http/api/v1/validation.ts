@@ -1,8 +1,14 @@
 // Checks what a request carries against the schemas of its route, and says of each fault where it is and what is allowed.
+import { createRequire } from 'node:module';
 import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
-import { Compile, type Validator } from 'typebox/compile';
+import type { Validator } from 'typebox/compile';
 import { type MemberFault, Problem } from './problem.ts';
+
+// Half of typebox, loaded with the first request that is checked: many a registry is never asked through its management API.
+const requireLate = createRequire(import.meta.url);
+const compile = (schema: TSchema): Validator =>
+  (requireLate('typebox/compile') as typeof import('typebox/compile')).Compile(schema);
 
 /** How many faults an answer lists; a body can hold thousands. */
 const mostFaults = 20;
@@ -25,7 +31,7 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
   const prefix = httpPart === 'body' ? '' : `/${httpPart === 'querystring' ? 'query' : httpPart}`;
   return (value: unknown) => {
     const converted = httpPart === 'body' ? value : readTexts(schema, value);
-    compiled ??= Compile(schema);
+    compiled ??= compile(schema);
     const validator = compiled;
     if (validator.Check(converted)) return { value: converted };
     const faults = faultsOf(validator.Errors(converted), schema, prefix);
