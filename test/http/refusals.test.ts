@@ -37,7 +37,7 @@ describe('refusals', () => {
       assert.equal(JSON.parse(body).errors[0].code, 'NAME_UNKNOWN');
     }
     assert.equal((await ask('OPTIONS', '/api/v1/nothing')).status, 404);
-    assert.equal((await ask('GET', '/api/v1/repositories')).status, 404);
+    assert.equal((await ask('GET', '/api/v1/nothing')).status, 404);
   });
 
   it('name the methods that a path takes, for every other one', async () => {
@@ -77,7 +77,7 @@ describe('refusals', () => {
       // Also what a user of the name import has.
       ['/api/v1/users/import', 'GET, POST, PATCH, DELETE'],
       ['/api/v1/users/alice', 'GET, PATCH, DELETE'],
-      ['/api/v1/repositories/acme/web', 'GET, PATCH'],
+      ['/api/v1/repositories/acme/web', 'GET, PATCH, DELETE'],
       ['/api/v1/repositories/acme/web/-/usage', 'GET'],
     ] as const) {
       for (const method of ['OPTIONS', 'PROPFIND', 'PUT']) {

@@ -40,7 +40,7 @@ import { tokenRoutes } from './tokens.ts';
 import { usageRoutes } from './usage.ts';
 import { userChangeRoutes } from './user-changes.ts';
 import { userRoutes } from './users.ts';
-import { compileValidator } from './validation.ts';
+import { compileValidator, loadValidation } from './validation.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Registers the management API. The guard of `app` has to decide by `needGuard`. */
@@ -50,6 +50,7 @@ export function managementApi(app: FastifyInstance, context: ApiContext, paths: 
       requireNeeds(api);
       api.setErrorHandler(replyWithProblem);
       api.setValidatorCompiler(compileValidator);
+      api.addHook('preValidation', loadValidation);
       // Answers are JSON text already; their schemas are for the document.
       api.setSerializerCompiler(() => (value) => JSON.stringify(value));
       parseBodies(api, context.config.limits);

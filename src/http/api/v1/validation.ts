@@ -1,14 +1,25 @@
 // Checks what a request carries against the schemas of its route, and says of each fault where it is and what is allowed.
-import { createRequire } from 'node:module';
-import type { FastifySchemaCompiler } from 'fastify';
+import type { FastifySchemaCompiler, preValidationHookHandler } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { Validator } from 'typebox/compile';
 import { type MemberFault, Problem } from './problem.ts';
 
 // Half of typebox, loaded with the first request that is checked: many a registry is never asked through its management API.
-const requireLate = createRequire(import.meta.url);
-const compile = (schema: TSchema): Validator =>
-  (requireLate('typebox/compile') as typeof import('typebox/compile')).Compile(schema);
+let compiler: typeof import('typebox/compile') | undefined;
+
+/** Has to run in front of the validators of a request. */
+export const loadValidation: preValidationHookHandler = (_request, _reply, done) => {
+  if (compiler !== undefined) return done();
+  import('typebox/compile').then((loaded) => {
+    compiler = loaded;
+    done();
+  }, done);
+};
+
+function compile(schema: TSchema): Validator {
+  if (compiler === undefined) throw new Error('a request is checked before the validation was loaded');
+  return compiler.Compile(schema);
+}
 
 /** How many faults an answer lists; a body can hold thousands. */
 const mostFaults = 20;
