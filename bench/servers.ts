@@ -28,6 +28,9 @@ export interface Contender {
 
 const startSeconds = 30;
 
+/** Where `npm start` has compiled sources kept (package.json). */
+const compileCache = fileURLToPath(new URL('../node_modules/.cache/compile', import.meta.url));
+
 /** Berth as `npm start` runs it, on this clone and on the runtime that runs the bench; `environment` is added to its own. */
 export function berth(environment: NodeJS.ProcessEnv = {}): Contender {
   const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -37,7 +40,8 @@ export function berth(environment: NodeJS.ProcessEnv = {}): Contender {
     launch(folder, prefix = []) {
       const args = ['serve', '--port', '0', '--data', join(folder, 'data')];
       const command = [...prefix, process.execPath, program, ...args];
-      return start(command, folder, / listening on (http:\/\/\S+)/, environment);
+      const kept = { NODE_COMPILE_CACHE: compileCache, ...environment };
+      return start(command, folder, / listening on (http:\/\/\S+)/, kept);
     },
   };
 }

@@ -25,7 +25,12 @@ export interface WriterWorker {
 
 /** How a thread of writer.ts is started. Tests put something in its place that keeps threads for the next store. */
 export const writerWorkers = {
-  start: (): WriterWorker => new Worker(new URL('./writer.ts', import.meta.url), { name: 'berth-writer' }),
+  start: (): WriterWorker =>
+    new Worker(new URL('./writer.ts', import.meta.url), {
+      name: 'berth-writer',
+      // Intentions come and go a few at a time: a small young generation is enough, and 2 MiB less at rest.
+      resourceLimits: { maxYoungGenerationSizeMb: 3 },
+    }),
 };
 
 interface Waiting {
