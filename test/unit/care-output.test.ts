@@ -281,6 +281,11 @@ describe('reports', () => {
     assert.ok(text.includes(`damaged  team/app:1,2  ${digest}  other bytes\n`), text);
     assert.ok(reportText(operation('import', faulty), terminal).includes('sha256:abababababab  other'));
     assert.equal(exitCodeFor(operation('import', faulty)), 3);
+    const none = { ...imported, repositories: { done: 0, total: 0 } };
+    assert.match(
+      reportText(operation('import', none), piped),
+      /\nno repository there is meant by this .*\n$/,
+    );
   });
 
   test('of a backup: where it is and what it took', () => {
@@ -357,7 +362,7 @@ test('the status tells what is held and when the store was last looked after', (
   });
   const held = [
     { reason: 'undelete', bytes: 2048 },
-    { reason: 'lease', bytes: 1024 },
+    { reason: 'lease', bytes: 1024, freeBy: '2026-11-24T15:00:00.000Z' },
   ];
   const all = {
     collector: { enabled: true, nextAt: '2026-11-24T12:17:00.000Z', last, held },
@@ -365,7 +370,7 @@ test('the status tells what is held and when the store was last looked after', (
     backup: { destination: '/x', nextAt: '2026-11-25T02:00:00.000Z', last, lastDoneAt: last.endedAt },
   };
   assert.deepEqual(told(all), {
-    held: '2.0 KiB deleted and restorable, 1.0 KiB seen by clients not long ago',
+    held: '2.0 KiB deleted and restorable, 1.0 KiB pushed, deleted or seen by clients not long ago (free in 3 hours)',
     collected: '43 minutes ago; next in 17 minutes',
     scrubbed: 'oldest check 4 days ago',
     backup: 'last 43 minutes ago; next in 14 hours',

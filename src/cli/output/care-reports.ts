@@ -144,7 +144,8 @@ export function scrubText(report: ScrubReport, seconds: number): string {
     ]);
   }
   for (const fault of faults) lines.push(['', fault]);
-  if (sound) lines.push(['sound', repaired ? 'all of it, after repair' : 'all of it']);
+  const isMended = repaired && wrong + blobs.healed > 0;
+  if (sound) lines.push(['sound', isMended ? 'all of it, after repair' : 'all of it']);
   return linesText(lines);
 }
 
@@ -220,7 +221,9 @@ export function importText(
       ? `and ${numberText(found - shown.length)} more; --json names the first 1,000\n`
       : '';
   const table = rows.length === 0 ? '' : tableText(['FOUND', 'IN', 'DIGEST', 'DETAIL'], rows);
-  return `${importFiguresText(report, seconds)}\n${table}${more}`;
+  const nothing =
+    report.repositories.total === 0 ? 'no repository there is meant by this (--repositories)\n' : '';
+  return `${importFiguresText(report, seconds)}\n${nothing}${table}${more}`;
 }
 
 /** The figures of an import in one line. */
