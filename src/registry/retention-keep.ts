@@ -2,7 +2,8 @@
 import type { SemVer } from 'semver';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestFacts, TagFacts } from '../storage/retention-store.ts';
-import { type CompiledKeep, versionOf } from './retention-rules.ts';
+import type { CompiledKeep } from './retention-rules.ts';
+import { versionOf } from './tag-version.ts';
 
 /** Why something stays. */
 export type KeepReason =

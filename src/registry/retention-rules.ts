@@ -1,7 +1,6 @@
 // The rules of retention as people write them, in zot's words, and compiled. docs/retention.md says what each word means and where
 // it differs from zot.
 import { RE2JS } from 're2js';
-import semver, { type SemVer } from 'semver';
 import type { RepositoryName } from '../oci/name.ts';
 import { matchesPattern } from '../oci/name-pattern.ts';
 
@@ -157,9 +156,4 @@ export function parseGoDuration(text: string, pointer: string): number {
   const isWhole = parts.length > 0 && parts.map(([part]) => part).join('') === text;
   if (isWhole && seconds <= longestSeconds) return seconds;
   throw new InvalidRetentionError(pointer, 'a duration is needed, such as 720h, 1h30m or 30d');
-}
-
-/** The version that a tag is: v1.2.3, 1.2.3-rc.1. undefined for anything else, 1.2 and v1 among them, which move along. */
-export function versionOf(tag: string): SemVer | undefined {
-  return semver.parse(tag) ?? undefined;
 }

@@ -9,7 +9,7 @@ import { ruleText } from './protection.ts';
 import type { PullCounter } from './pull-counter.ts';
 import type { KeepReason, RemoveReason } from './retention-keep.ts';
 import { type Decision, type Plan, planInSteps } from './retention-plan.ts';
-import { type CompiledRules, compileRetention, type RetentionRules } from './retention-rules.ts';
+import type { CompiledRules, RetentionRules } from './retention-rules.ts';
 import type { WriteGate } from './writes.ts';
 
 /** Who did what retention did, in history, events and the trash. */
@@ -106,6 +106,8 @@ export class Retention {
     const started = performance.now();
     const found = await this.#options.metadata.retention.findRules(namespace);
     const set = found?.rules as RetentionRules | undefined;
+    // With it comes the engine of its patterns, which most registries never need.
+    const { compileRetention } = await import('./retention-rules.ts');
     const rules = compileRetention(namespace, set ?? { policies: [] });
     const dryRun = asked || rules.dryRun;
     const report = new ReportMaker(dryRun);

@@ -13,8 +13,8 @@ import {
   type KeepTags,
   parseGoDuration,
   type RetentionPolicy,
-  versionOf,
 } from '../../src/registry/retention-rules.ts';
+import { versionOf } from '../../src/registry/tag-version.ts';
 import type { ManifestFacts, TagFacts } from '../../src/storage/retention-store.ts';
 
 const day = 86_400;

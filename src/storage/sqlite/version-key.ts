@@ -1,6 +1,6 @@
 // How tags that are versions are put in order: as text whose bytewise order is the precedence of Semantic Versioning 2.0.0, so
 // that an index keeps them sorted. The migration that adds the column and every write of a tag use it.
-import { parse } from 'semver';
+import parse from 'semver/functions/parse.js';
 
 /** `1` and `1.2`, as tags that follow the newest such version; longer numbers alone are dates and builds. */
 const shortVersion = /^v?(0|[1-9]\d{0,4})(?:\.(0|[1-9]\d*))?$/;

@@ -8,12 +8,7 @@ import {
   type RepositoryResult,
   type RetentionItem,
 } from '../../../registry/retention.ts';
-import {
-  type CompiledRules,
-  compileRetention,
-  InvalidRetentionError,
-  type RetentionRules,
-} from '../../../registry/retention-rules.ts';
+import type { CompiledRules, RetentionRules } from '../../../registry/retention-rules.ts';
 import type { ApiContext } from './context.ts';
 import { afterName, pageMembers, writeCursor } from './pages.ts';
 import { invalidMember, notFound, parseMember } from './problem.ts';
@@ -133,7 +128,7 @@ export function retentionRoutes(routes: Routes, context: ApiContext): void {
     handle: async (call) => {
       const { params, body, origin } = call;
       requireIfMatch(call);
-      compile(params.namespace, body, '');
+      await compile(params.namespace, body, '');
       const rules = body.policies.length === 0 ? undefined : body;
       if (!(await retention.setRules({ namespace: params.namespace, rules, origin }))) {
         throw notFound(`namespace ${params.namespace}`);
@@ -155,7 +150,8 @@ export function retentionRoutes(routes: Routes, context: ApiContext): void {
 }
 
 /** Compiles rules that came from outside. Throws the invalid Problem, its pointer below `base`. */
-function compile(namespace: string, rules: RetentionRules, base: string): CompiledRules {
+async function compile(namespace: string, rules: RetentionRules, base: string): Promise<CompiledRules> {
+  const { compileRetention, InvalidRetentionError } = await import('../../../registry/retention-rules.ts');
   for (const [at, { repositories = [] }] of rules.policies.entries()) {
     for (const [index, pattern] of repositories.entries())
       assertPatternIn(namespace, pattern, `${base}/policies/${at}/repositories/${index}`);
@@ -176,7 +172,7 @@ async function preview(context: ApiContext, call: PreviewCall) {
   const set = await context.registry.metadata.retention.findRules(namespace);
   if (set === undefined) throw notFound(`namespace ${namespace}`);
   const rules = body.rules ?? ((set.rules ?? { policies: [] }) as RetentionRules);
-  const compiled = compile(namespace, rules, '/rules');
+  const compiled = await compile(namespace, rules, '/rules');
   const limit = body.limit ?? context.config.limits.pageSize;
   const from = readPosition(body);
   const report = new ReportMaker(true);
