@@ -26,6 +26,7 @@ export async function startSlowProxy(
     const isBlob = /\/blobs\//.test(request.url ?? '');
     const { method, headers } = request;
     const forwarded = send(new URL(request.url ?? '/', target), { method, headers }, (answer) => {
+      if (response.destroyed) return void answer.destroy();
       response.writeHead(answer.statusCode ?? 502, answer.headers).flushHeaders();
       const slowly = new Transform({
         transform(chunk: Buffer, _encoding, done) {
