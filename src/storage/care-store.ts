@@ -288,7 +288,7 @@ export interface DamagedBlob {
   readonly touches: readonly { readonly repository: RepositoryName; readonly tags: readonly Tag[] }[];
 }
 
-/** A count that is kept beside what it counts, and by how much it is off: add `items` and `bytes`, and it is right. */
+/** A count that is kept beside what it counts, and by how much it is off: add that, and it is right. */
 export type CountFault =
   | {
       readonly count: 'total';
@@ -296,8 +296,18 @@ export type CountFault =
       readonly items: number;
       readonly bytes: number;
     }
-  /** Manifests of a repository. */
-  | { readonly count: 'manifests'; readonly id: number; readonly of: string; readonly items: number }
+  /** Manifests or tags of a repository. */
+  | { readonly count: 'manifests' | 'tags'; readonly id: number; readonly of: string; readonly items: number }
+  /** What the blobs of a repository take, and those that no other repository has. */
+  | {
+      readonly count: 'taken';
+      readonly id: number;
+      readonly of: string;
+      readonly linkedBytes: number;
+      readonly ownBytes: number;
+    }
+  /** Tags of a manifest. */
+  | { readonly count: 'tagged'; readonly id: number; readonly of: string; readonly items: number }
   /** Bytes that a namespace uses. */
   | { readonly count: 'used'; readonly id: number; readonly of: string; readonly bytes: number }
   /** How many repositories of a namespace have a blob. */
