@@ -86,13 +86,13 @@ export interface HeldCount extends BlobCount {
 }
 
 /** Which part of the survey comes next; opaque to callers. */
-export type SurveyCursor = readonly [source: 'links' | 'trash' | 'review', ...position: number[]];
+export type SurveyCursor = readonly [source: 'links' | 'deleted' | 'trash' | 'review', ...position: number[]];
 
 /** What no manifest references, each blob in exactly one of the three. */
 export interface SurveyPage {
   /** Goes as soon as it is collected. */
   readonly going: BlobCount;
-  /** Held for a restore of a deleted manifest. */
+  /** Held for a restore of a deleted manifest or repository. */
   readonly undelete: HeldCount;
   /** Held because a client was told that it is there. */
   readonly lease: HeldCount;
@@ -102,12 +102,12 @@ export interface SurveyPage {
 
 /** Every step changes at most about `limit` rows. `more` tells that a further call has something to do. */
 export interface CollectorStore {
-  /** A page of what a collection would find; with `everything`, as if the time of all deleted manifests were over. */
+  /** A page of what a collection would find; with `everything`, as if the time of all that is deleted were over. */
   survey(options: {
     readonly everything: boolean;
     readonly from?: SurveyCursor | undefined;
   }): Promise<SurveyPage>;
-  /** Deleted manifests whose time is over, or all of them. */
+  /** Deleted manifests, and those of deleted repositories, whose time is over, or all of them. */
   countTrash(options: { readonly everything: boolean }): Promise<number>;
   /** Drops deleted manifests whose time is over, or any. */
   purgeTrash(options: {
