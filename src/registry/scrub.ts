@@ -290,6 +290,12 @@ function countText(fault: CountFault): string {
       return `the total of ${fault.of}s is off by ${-fault.items} and ${-fault.bytes} bytes`;
     case 'manifests':
       return `repository ${fault.of}: the count of its manifests is off by ${-fault.items}`;
+    case 'tags':
+      return `repository ${fault.of}: the count of its tags is off by ${-fault.items}`;
+    case 'taken':
+      return `repository ${fault.of}: what it takes is off by ${-fault.linkedBytes} bytes, of its own ${-fault.ownBytes}`;
+    case 'tagged':
+      return `manifest ${fault.of}: the count of its tags is off by ${-fault.items}`;
     case 'used':
       return `namespace ${fault.of}: what it uses is off by ${-fault.bytes} bytes`;
     case 'links':

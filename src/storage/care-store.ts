@@ -86,13 +86,13 @@ export interface HeldCount extends BlobCount {
 }
 
 /** Which part of the survey comes next; opaque to callers. */
-export type SurveyCursor = readonly [source: 'links' | 'trash' | 'review', ...position: number[]];
+export type SurveyCursor = readonly [source: 'links' | 'deleted' | 'trash' | 'review', ...position: number[]];
 
 /** What no manifest references, each blob in exactly one of the three. */
 export interface SurveyPage {
   /** Goes as soon as it is collected. */
   readonly going: BlobCount;
-  /** Held for a restore of a deleted manifest. */
+  /** Held for a restore of a deleted manifest or repository. */
   readonly undelete: HeldCount;
   /** Held because a client was told that it is there. */
   readonly lease: HeldCount;
@@ -102,12 +102,12 @@ export interface SurveyPage {
 
 /** Every step changes at most about `limit` rows. `more` tells that a further call has something to do. */
 export interface CollectorStore {
-  /** A page of what a collection would find; with `everything`, as if the time of all deleted manifests were over. */
+  /** A page of what a collection would find; with `everything`, as if the time of all that is deleted were over. */
   survey(options: {
     readonly everything: boolean;
     readonly from?: SurveyCursor | undefined;
   }): Promise<SurveyPage>;
-  /** Deleted manifests whose time is over, or all of them. */
+  /** Deleted manifests, and those of deleted repositories, whose time is over, or all of them. */
   countTrash(options: { readonly everything: boolean }): Promise<number>;
   /** Drops deleted manifests whose time is over, or any. */
   purgeTrash(options: {
@@ -288,7 +288,7 @@ export interface DamagedBlob {
   readonly touches: readonly { readonly repository: RepositoryName; readonly tags: readonly Tag[] }[];
 }
 
-/** A count that is kept beside what it counts, and by how much it is off: add `items` and `bytes`, and it is right. */
+/** A count that is kept beside what it counts, and by how much it is off: add that, and it is right. */
 export type CountFault =
   | {
       readonly count: 'total';
@@ -296,8 +296,18 @@ export type CountFault =
       readonly items: number;
       readonly bytes: number;
     }
-  /** Manifests of a repository. */
-  | { readonly count: 'manifests'; readonly id: number; readonly of: string; readonly items: number }
+  /** Manifests or tags of a repository. */
+  | { readonly count: 'manifests' | 'tags'; readonly id: number; readonly of: string; readonly items: number }
+  /** What the blobs of a repository take, and those that no other repository has. */
+  | {
+      readonly count: 'taken';
+      readonly id: number;
+      readonly of: string;
+      readonly linkedBytes: number;
+      readonly ownBytes: number;
+    }
+  /** Tags of a manifest. */
+  | { readonly count: 'tagged'; readonly id: number; readonly of: string; readonly items: number }
   /** Bytes that a namespace uses. */
   | { readonly count: 'used'; readonly id: number; readonly of: string; readonly bytes: number }
   /** How many repositories of a namespace have a blob. */

@@ -104,6 +104,35 @@ test('a run that would take too much of a large registry stops, unless it is for
   assert.equal((await metadata.repositories.totals()).blobs, 0);
 });
 
+test('a run stops before it gives up deleted repositories that are too much of everything', async (t) => {
+  const { registry, clock } = await openCare(t, {
+    care: { stopAbove: 0.3, historyKeptSeconds: 1000, scrubBytesPerSecond: 1, fullPassSeconds: 1 },
+  });
+  const { metadata, collector } = registry;
+  const digests = await Promise.all(
+    Array.from({ length: 1100 }, async (_, count) => {
+      const digest = blobDigest(`big ${count}`);
+      const location = `sha256/00/${'0'.repeat(64)}.${String(count).padStart(26, '0')}` as Location;
+      await metadata.uploads.link({ repository: app, digest, location, size: 2 ** 20, origin: alice });
+      return digest;
+    }),
+  );
+  await pushImage(registry, app, digests, 'v1');
+  clock.advance(leaseSeconds);
+  await metadata.repositories.remove({ name: app, origin: alice });
+  const all = { blobs: 1100, bytes: 1100 * 2 ** 20 };
+  const [held] = (await collector.collect(freeRun(), plain)).held;
+  assert.deepEqual([held?.reason, held?.blobs, held?.bytes], ['undelete', all.blobs, all.bytes]);
+  const foreseen = { manifests: 1, ...all };
+  const dry = await collector.collect(freeRun(), { ...plain, dryRun: true, now: true });
+  assert.deepEqual(dry.freed, foreseen);
+  clock.advance(undeleteSeconds);
+  const stopped = await collector.collect(freeRun(), plain);
+  assert.deepEqual([stopped.stopped, stopped.freed], ['too much', foreseen]);
+  assert.equal((await metadata.repositories.totals()).manifests, 1);
+  assert.deepEqual((await collector.collect(freeRun(), { ...plain, force: true })).freed, foreseen);
+});
+
 test('nothing is taken back after the database was found damaged, nor while a backup copies', async (t) => {
   const { registry, clock, folder } = await openCare(t);
   await pushBlob(registry, app, 'layer');

@@ -134,6 +134,22 @@ const wrongCounts: Readonly<Record<string, readonly [spoil: string, told: RegExp
     'DELETE FROM namespace_blob WHERE blob_id = (SELECT min(blob_id) FROM namespace_blob)',
     /^blob 1 in namespace \d+: the count of its repositories is wrong$/,
   ],
+  'tags of a repository': [
+    `UPDATE repository SET tags = 7 WHERE name = 'team/app'`,
+    /^repository team\/app: the count of its tags is off by 6$/,
+  ],
+  'bytes of a repository': [
+    `UPDATE repository SET linked_bytes = linked_bytes - 3 WHERE name = 'team/app'`,
+    /^repository team\/app: what it takes is off by -3 bytes, of its own 0$/,
+  ],
+  'own bytes of a repository': [
+    `UPDATE repository SET own_bytes = own_bytes + 5 WHERE name = 'team/other'`,
+    /^repository team\/other: what it takes is off by 0 bytes, of its own 5$/,
+  ],
+  'tags of a manifest': [
+    `UPDATE manifest_summary SET tags = 0 WHERE manifest_id = (SELECT min(id) FROM manifest)`,
+    /^manifest team\/app@sha256:[0-9a-f]{64}: the count of its tags is off by -1$/,
+  ],
   'a blob that a namespace is said to have': [
     `INSERT INTO namespace_blob (namespace_id, blob_id, links) SELECT n.id, b.id, 1 FROM namespace n, blob b
       WHERE n.name = 'library' AND b.id = (SELECT min(id) FROM blob)`,

@@ -7,6 +7,9 @@ import type { Now } from './now.ts';
 export const sql = {
   moveTotal: 'UPDATE total SET items = items + ?, bytes = bytes + ? WHERE kind = ?',
   moveManifests: 'UPDATE repository SET manifests = max(0, manifests + ?) WHERE id = ?',
+  moveTags: 'UPDATE repository SET tags = tags + ? WHERE id = ?',
+  moveTaken: 'UPDATE repository SET linked_bytes = linked_bytes + ?, own_bytes = own_bytes + ? WHERE id = ?',
+  moveTagged: 'UPDATE manifest_summary SET tags = tags + ? WHERE manifest_id = ?',
   moveUsed: 'UPDATE namespace SET used_bytes = used_bytes + ? WHERE id = ?',
   links: `SELECT count(*) FROM repository_blob l CROSS JOIN repository r ON r.id = l.repository_id
     WHERE l.blob_id = ? AND r.namespace_id = ?`,
@@ -28,13 +31,22 @@ export class CountWrites {
   }
 
   #repair(fault: CountFault): void {
-    const { moveTotal, moveManifests, moveUsed } = this.#statements;
+    const { moveTotal, moveManifests, moveTags, moveTaken, moveTagged, moveUsed } = this.#statements;
     switch (fault.count) {
       case 'total':
         moveTotal.run(fault.items, fault.bytes, fault.of);
         break;
       case 'manifests':
         moveManifests.run(fault.items, fault.id);
+        break;
+      case 'tags':
+        moveTags.run(fault.items, fault.id);
+        break;
+      case 'taken':
+        moveTaken.run(fault.linkedBytes, fault.ownBytes, fault.id);
+        break;
+      case 'tagged':
+        moveTagged.run(fault.items, fault.id);
         break;
       case 'used':
         moveUsed.run(fault.bytes, fault.id);
