@@ -78,6 +78,12 @@ export interface ProtectionStore {
   rulesOf(repository: RepositoryName, act?: 'move' | 'delete'): Promise<(tag: Tag) => HeldRule | undefined>;
   /** The first tag that keeps a repository from being deleted by somebody. The change itself is judged again. */
   findProtected(repository: RepositoryName, origin: Origin): Promise<TagProtection | undefined>;
+  /** The first tag that keeps a manifest from being deleted by somebody. The change itself is judged again. */
+  findProtectedManifest(
+    repository: RepositoryName,
+    digest: Digest,
+    origin: Origin,
+  ): Promise<TagProtection | undefined>;
   /** What keeps somebody from moving or deleting a tag, or the manifest of it. The change itself is judged again. */
   findProtection(options: {
     readonly repository: RepositoryName;

@@ -20,6 +20,8 @@ export function makeProtectionStore(
     list: (namespace) => ask(() => reads.listRules(namespace)),
     rulesOf: (repository, act) => ask(() => checks.heldBy(repository, act)),
     findProtected: (repository, origin) => ask(() => checks.findProtected(repository, origin)),
+    findProtectedManifest: (repository, digest, origin) =>
+      ask(() => checks.findProtectedManifest(repository, digest, origin)),
     findProtection: (change) => ask(() => checks.find(change)),
   };
 }
