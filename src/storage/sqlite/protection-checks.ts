@@ -60,6 +60,8 @@ const forbids: Readonly<Record<'move' | 'delete', readonly ProtectionKind[]>> = 
   delete: ['immutable', 'no-delete'],
 };
 
+const acts = ['move', 'delete'] as const;
+
 const pluckedStatements = [
   'generation',
   'isExempt',
@@ -122,6 +124,41 @@ export class ProtectionChecks {
   findProtected(repository: RepositoryName, origin: Origin): TagProtection | undefined {
     const id = this.#statements.repositoryId.get(repository) as number | undefined;
     return id === undefined ? undefined : this.findProtectedTag({ id, name: repository }, origin);
+  }
+
+  /** Throws TagProtectedError where a tag would not be protected any more under the other name: a move is no way around. */
+  admitRepositoryMove(repository: ProtectedPlace, to: RepositoryName, origin: Origin): void {
+    const found = this.#findUnprotected(repository, to, origin);
+    if (found !== undefined) throw new TagProtectedError(found);
+  }
+
+  findProtectedMove(from: RepositoryName, to: RepositoryName, origin: Origin): TagProtection | undefined {
+    const id = this.#statements.repositoryId.get(from) as number | undefined;
+    return id === undefined ? undefined : this.#findUnprotected({ id, name: from }, to, origin);
+  }
+
+  // Rules on exactly the name go along (rule-moves.ts).
+  #findUnprotected(
+    { id, name }: ProtectedPlace,
+    to: RepositoryName,
+    origin: Origin,
+  ): TagProtection | undefined {
+    const before = this.#rulesFor(name);
+    const exact = before.filter(({ repositories }) => repositories === name);
+    const after = [...this.#rulesFor(to), ...exact];
+    for (const rule of before) {
+      if (after.includes(rule) || this.#exempts(rule, origin)) continue;
+      const held = (tag: Tag): boolean =>
+        acts.every(
+          (act) =>
+            !forbids[act].includes(rule.rule) ||
+            after.some((other) => forbids[act].includes(other.rule) && other.glob.matches(tag)),
+        );
+      const { prefix, matches } = rule.glob;
+      const tag = this.#firstTag(id, { prefix, matches: (each) => matches(each) && !held(each as Tag) });
+      if (tag !== undefined) return { act: 'move repository', repository: name, tag, held: shown(rule) };
+    }
+    return undefined;
   }
 
   /** The first tag that keeps a manifest from being deleted. */
@@ -200,7 +237,7 @@ export class ProtectionChecks {
     return rule.exemptsOthers && this.#statements.isExempt.get(namespaceId, position, actor, actor) === 1;
   }
 
-  #firstTag(repositoryId: number, { prefix, matches }: TagGlob): Tag | undefined {
+  #firstTag(repositoryId: number, { prefix, matches }: Pick<TagGlob, 'prefix' | 'matches'>): Tag | undefined {
     const end = prefix + afterAll;
     for (let from: string = prefix; ; ) {
       const tags = this.#statements.tagsFrom.all(repositoryId, from, end, pageOfTags) as Tag[];
