@@ -28,6 +28,8 @@ export function protectionText({ act, repository, tag, held, digest }: TagProtec
       return `manifest ${digest ?? ''} has tag ${tag}, which is ${state}: it is not deleted; ${change}`;
     case 'delete repository':
       return `repository ${repository} has tag ${tag}, which is ${state}: it is not deleted; ${change}`;
+    case 'move repository':
+      return `repository ${repository} has tag ${tag}, which is ${state} and would not be under the other name: it is not moved; set such a rule there first, or ${change}`;
   }
 }
 

@@ -37,9 +37,12 @@ export interface HeldRule {
   readonly namespace: string;
 }
 
-/** What a rule keeps from being done. `manifest` and `repository`: they would go, and the tag with them. */
+/**
+ * What a rule keeps from being done. `manifest` and `repository`: they would go, and the tag with them. `move repository`: to a
+ * name under which nothing would protect the tag any more.
+ */
 export interface TagProtection {
-  readonly act: 'move' | 'delete' | 'delete manifest' | 'delete repository';
+  readonly act: 'move' | 'delete' | 'delete manifest' | 'delete repository' | 'move repository';
   readonly repository: RepositoryName;
   readonly tag: Tag;
   readonly held: HeldRule;
@@ -78,6 +81,18 @@ export interface ProtectionStore {
   rulesOf(repository: RepositoryName, act?: 'move' | 'delete'): Promise<(tag: Tag) => HeldRule | undefined>;
   /** The first tag that keeps a repository from being deleted by somebody. The change itself is judged again. */
   findProtected(repository: RepositoryName, origin: Origin): Promise<TagProtection | undefined>;
+  /** The first tag that keeps a repository from getting another name. The move itself is judged again. */
+  findProtectedMove(
+    from: RepositoryName,
+    to: RepositoryName,
+    origin: Origin,
+  ): Promise<TagProtection | undefined>;
+  /** The first tag that keeps a manifest from being deleted by somebody. The change itself is judged again. */
+  findProtectedManifest(
+    repository: RepositoryName,
+    digest: Digest,
+    origin: Origin,
+  ): Promise<TagProtection | undefined>;
   /** What keeps somebody from moving or deleting a tag, or the manifest of it. The change itself is judged again. */
   findProtection(options: {
     readonly repository: RepositoryName;

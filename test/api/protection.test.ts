@@ -173,6 +173,24 @@ describe('a protected tag', () => {
     assert.equal((await remove(api.image.digest)).status, 202);
   });
 
+  it('is refused by a dry run, too: of the tag, of its manifest, and of another digest for it', async (t) => {
+    const api = await start(t);
+    const place = '/repositories/acme/app/-';
+    const other = await pushWith(api, '', 'dev');
+    const digest = other.headers.get('docker-content-digest');
+    assertProblem(await api.admin.delete(`${place}/tags/v1?dryRun=true`), 409, 'immutable', /tag v1 /);
+    const manifest = `${place}/manifests/${api.image.digest}?dryRun=true`;
+    assertProblem(await api.admin.delete(manifest), 409, 'immutable', /has tag v1, which is immutable/);
+    assertProblem(
+      await api.admin.put(`${place}/tags/v1?dryRun=true`, { digest }),
+      409,
+      'immutable',
+      /tag v1 /,
+    );
+    assert.equal((await api.admin.delete(`${place}/manifests/${digest}?dryRun=true`)).status, 200);
+    assert.equal((await api.admin.delete(`${place}/tags/dev?dryRun=true`)).status, 200);
+  });
+
   it('is moved by who is exempted, also as a member of a team', async (t) => {
     const api = await start(t);
     await api.addUser('ana');

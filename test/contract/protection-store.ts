@@ -225,6 +225,42 @@ export function describeProtectionStore(name: string, open: OpenMetadataStore): 
       assert.equal((await organizations.remove({ name: 'acme', origin: by('ana') })).outcome, 'removed');
     });
 
+    test('a repository with a protected tag moves only to where that is protected, too', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      await start(store, rule({}), rule({ tags: 'v1*', rule: 'no-delete', exempt: [] }));
+      const move = (to: string, origin = alice) =>
+        store.repositories.move({ from: app, to: repository(to), origin });
+      await assert.rejects(move('other/web'), refuses('move repository', 'v1.0'));
+      const found = await store.protection.findProtectedMove(app, repository('other/web'), alice);
+      assert.deepEqual([found?.act, found?.tag, found?.held.rule], ['move repository', 'v1.0', 'immutable']);
+      assert.equal((await store.manifests.stat(app, { tag: tag('v1.0') }))?.digest, one.digest);
+      assert.deepEqual(await move('acme/web'), { outcome: 'moved' });
+      assert.deepEqual(
+        await store.repositories.move({ from: repository('acme/web'), to: app, origin: alice }),
+        { outcome: 'moved' },
+      );
+      await set(store, 'other', rule({ tags: '*', rule: 'create-only' }));
+      await assert.rejects(move('other/web'), refuses('move repository', 'v1.0'));
+      await set(store, 'other', rule({ tags: '*', rule: 'create-only' }), rule({ rule: 'no-delete' }));
+      assert.deepEqual(await move('other/web'), { outcome: 'moved' });
+    });
+
+    test('who is exempted moves a repository away from a rule, and a rule on exactly it goes along', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      await store.accounts.users.add({ name: 'lea', role: 'user', guest: false, origin: alice });
+      await start(store, rule({ exempt: ['lea'] }));
+      const there = repository('other/web');
+      const move = (from: typeof app, to: typeof app, origin: Origin) =>
+        store.repositories.move({ from, to, origin });
+      assert.deepEqual(await move(app, there, by('lea')), { outcome: 'moved' });
+      await set(store, 'acme', rule({ repositories: 'acme/team/app' }));
+      assert.deepEqual(await move(deep, repository('other/deep'), alice), { outcome: 'moved' });
+      await assert.rejects(
+        store.tags.remove(repository('other/deep'), tag('v1.0'), alice),
+        refuses('delete', 'v1.0', 'other'),
+      );
+    });
+
     test('a tag among thousands is found that keeps a repository', async (t) => {
       const store = await open(t, { clock: manualClock() });
       const names = Array.from({ length: 2500 }, (_, index) => `t${String(index).padStart(5, '0')}`);

@@ -26,6 +26,8 @@ export const sql = {
   isAdministrator: `SELECT EXISTS (SELECT 1 FROM subject WHERE name = ? AND kind = 'user' AND role = 'administrator'
     AND disabled_at IS NULL AND removed_at IS NULL)`,
   tagsFrom: 'SELECT name FROM tag WHERE repository_id = ? AND name >= ? AND name < ? ORDER BY name LIMIT ?',
+  tagsOfManifest: `SELECT t.name FROM manifest m JOIN tag t ON t.manifest_id = m.id
+    WHERE m.repository_id = ? AND m.digest = ? AND t.repository_id = m.repository_id AND t.name > ? ORDER BY t.name LIMIT ?`,
   repositoryId: `SELECT id FROM repository WHERE name = ? AND state <> 'deleted'`,
 } as const;
 
@@ -58,6 +60,17 @@ const forbids: Readonly<Record<'move' | 'delete', readonly ProtectionKind[]>> = 
   delete: ['immutable', 'no-delete'],
 };
 
+const acts = ['move', 'delete'] as const;
+
+const pluckedStatements = [
+  'generation',
+  'isExempt',
+  'isAdministrator',
+  'tagsFrom',
+  'tagsOfManifest',
+  'repositoryId',
+] as const;
+
 /** The rules over one connection. */
 export class ProtectionChecks {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
@@ -67,9 +80,7 @@ export class ProtectionChecks {
   constructor(db: Connection) {
     this.#statements = prepareAll(db, sql);
     this.#statements.rulesOf.raw();
-    for (const key of ['generation', 'isExempt', 'isAdministrator', 'tagsFrom', 'repositoryId'] as const) {
-      this.#statements[key].pluck();
-    }
+    for (const key of pluckedStatements) this.#statements[key].pluck();
   }
 
   /** Throws TagProtectedError where a rule keeps the tag from being moved or deleted. */
@@ -113,6 +124,61 @@ export class ProtectionChecks {
   findProtected(repository: RepositoryName, origin: Origin): TagProtection | undefined {
     const id = this.#statements.repositoryId.get(repository) as number | undefined;
     return id === undefined ? undefined : this.findProtectedTag({ id, name: repository }, origin);
+  }
+
+  /** Throws TagProtectedError where a tag would not be protected any more under the other name: a move is no way around. */
+  admitRepositoryMove(repository: ProtectedPlace, to: RepositoryName, origin: Origin): void {
+    const found = this.#findUnprotected(repository, to, origin);
+    if (found !== undefined) throw new TagProtectedError(found);
+  }
+
+  findProtectedMove(from: RepositoryName, to: RepositoryName, origin: Origin): TagProtection | undefined {
+    const id = this.#statements.repositoryId.get(from) as number | undefined;
+    return id === undefined ? undefined : this.#findUnprotected({ id, name: from }, to, origin);
+  }
+
+  // Rules on exactly the name go along (rule-moves.ts).
+  #findUnprotected(
+    { id, name }: ProtectedPlace,
+    to: RepositoryName,
+    origin: Origin,
+  ): TagProtection | undefined {
+    const before = this.#rulesFor(name);
+    const exact = before.filter(({ repositories }) => repositories === name);
+    const after = [...this.#rulesFor(to), ...exact];
+    for (const rule of before) {
+      if (after.includes(rule) || this.#exempts(rule, origin)) continue;
+      const held = (tag: Tag): boolean =>
+        acts.every(
+          (act) =>
+            !forbids[act].includes(rule.rule) ||
+            after.some((other) => forbids[act].includes(other.rule) && other.glob.matches(tag)),
+        );
+      const { prefix, matches } = rule.glob;
+      const tag = this.#firstTag(id, { prefix, matches: (each) => matches(each) && !held(each as Tag) });
+      if (tag !== undefined) return { act: 'move repository', repository: name, tag, held: shown(rule) };
+    }
+    return undefined;
+  }
+
+  /** The first tag that keeps a manifest from being deleted. */
+  findProtectedManifest(
+    repository: RepositoryName,
+    digest: Digest,
+    origin: Origin,
+  ): TagProtection | undefined {
+    const id = this.#statements.repositoryId.get(repository) as number | undefined;
+    if (id === undefined || !this.#rulesFor(repository).some(({ rule }) => forbids.delete.includes(rule)))
+      return undefined;
+    for (let after = ''; ; ) {
+      const tags = this.#statements.tagsOfManifest.all(id, digest, after, pageOfTags) as Tag[];
+      for (const tag of tags) {
+        const found = this.find({ act: 'delete manifest', repository, tag, origin, digest });
+        if (found !== undefined) return found;
+      }
+      if (tags.length < pageOfTags) return undefined;
+      after = tags.at(-1) ?? '';
+    }
   }
 
   /** Whether anything in the namespace may be kept from being deleted: else nobody has to look at its tags. */
@@ -171,7 +237,7 @@ export class ProtectionChecks {
     return rule.exemptsOthers && this.#statements.isExempt.get(namespaceId, position, actor, actor) === 1;
   }
 
-  #firstTag(repositoryId: number, { prefix, matches }: TagGlob): Tag | undefined {
+  #firstTag(repositoryId: number, { prefix, matches }: Pick<TagGlob, 'prefix' | 'matches'>): Tag | undefined {
     const end = prefix + afterAll;
     for (let from: string = prefix; ; ) {
       const tags = this.#statements.tagsFrom.all(repositoryId, from, end, pageOfTags) as Tag[];

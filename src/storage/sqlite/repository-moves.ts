@@ -91,6 +91,7 @@ export class RepositoryMoves {
     if (taken !== undefined) return taken;
     const namespace = this.#shared.ensureNamespace(now, to);
     if (namespace === undefined) return { outcome: 'namespace-removed' };
+    this.#shared.protection.admitRepositoryMove({ id: repository.id, name: from }, to, origin);
     this.#changeNamespace(now, repository, namespace.id, to);
     // Back to a name of its own: that is no old one any more.
     this.#statements.dropAliasNamed.run(to);

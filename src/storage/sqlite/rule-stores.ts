@@ -20,6 +20,9 @@ export function makeProtectionStore(
     list: (namespace) => ask(() => reads.listRules(namespace)),
     rulesOf: (repository, act) => ask(() => checks.heldBy(repository, act)),
     findProtected: (repository, origin) => ask(() => checks.findProtected(repository, origin)),
+    findProtectedMove: (from, to, origin) => ask(() => checks.findProtectedMove(from, to, origin)),
+    findProtectedManifest: (repository, digest, origin) =>
+      ask(() => checks.findProtectedManifest(repository, digest, origin)),
     findProtection: (change) => ask(() => checks.find(change)),
   };
 }

@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import { type Digest, parseDigest } from '../../../oci/digest.ts';
 import type { RepositoryName } from '../../../oci/name.ts';
+import { TagProtectedError } from '../../../storage/protection-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterNumber, pageMembers } from './pages.ts';
 import { notFound, Problem, parseMember } from './problem.ts';
@@ -39,7 +40,7 @@ export function manifestRoutes(routes: Routes, context: ApiContext): void {
     answers: { 204: Type.Null() },
     content: true,
     whileReadOnly: false,
-    plan: async ({ params }) => {
+    plan: async ({ params, origin }) => {
       writes.admitDelete();
       const repository = repositoryIn(params.repository);
       const digest = digestIn(params.reference);
@@ -47,6 +48,8 @@ export function manifestRoutes(routes: Routes, context: ApiContext): void {
       if (manifest === undefined) throw unknown(repository, digest);
       const [parent] = manifest.listedBy;
       if (parent !== undefined) throw listed(parent);
+      const kept = await metadata.protection.findProtectedManifest(repository, digest, origin);
+      if (kept !== undefined) throw new TagProtectedError(kept);
       const freed = await metadata.care.usage.freedBy({ repository, tags: [], digests: [digest] });
       const { tags, tagCount } = manifest;
       return { digest, tags, tagCount, bytes: freed?.exclusive.bytes ?? 0 };

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { RepositoryName } from '../../../oci/name.ts';
 import { parseTag, type Tag } from '../../../oci/reference.ts';
 import { type TagDetails, type TagPast, tagHistoryActions } from '../../../storage/metadata-store.ts';
+import { TagProtectedError } from '../../../storage/protection-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterKeys, afterNumber, pageMembers, pageOf, writeCursor } from './pages.ts';
 import { notFound, parseMember } from './problem.ts';
@@ -146,11 +147,13 @@ function removeTag(routes: Routes, context: ApiContext): void {
       const tag = await metadata.tags.find(repositoryIn(params.repository), tagIn(params.tag));
       return tag && taggedPart(tag);
     },
-    plan: async ({ params }) => {
+    plan: async ({ params, origin }) => {
       writes.admitDelete();
       const repository = repositoryIn(params.repository);
-      const { name, digest } = await findTag(context, repository, tagIn(params.tag));
-      return { deleted: [{ name, digest }] };
+      const { name: tag, digest } = await findTag(context, repository, tagIn(params.tag));
+      const kept = await metadata.protection.findProtection({ act: 'delete', repository, tag, origin });
+      if (kept !== undefined) throw new TagProtectedError(kept);
+      return { deleted: [{ name: tag, digest }] };
     },
     handle: async ({ params, origin }) => {
       const repository = repositoryIn(params.repository);

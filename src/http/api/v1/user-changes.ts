@@ -130,7 +130,7 @@ function removeUser(routes: Routes, context: ApiContext): void {
     // Its repositories may go with it, and whoever must not come in any more can be disabled.
     whileReadOnly: false,
     current: ({ params }) => findShown(context, params.user),
-    plan: async ({ params, query }) => {
+    plan: async ({ params, query, origin }) => {
       refuseBoth(query);
       const leaves = await describeLeaving(metadata.accounts, metadata.events, params.user);
       if (leaves === undefined) throw notFound(`user ${params.user}`);
@@ -140,7 +140,9 @@ function removeUser(routes: Routes, context: ApiContext): void {
         throw hasRepositories(params.user, leaves.repositories);
       }
       const moves =
-        transferTo === undefined ? {} : { moves: await planTransfer(context, params.user, transferTo) };
+        transferTo === undefined
+          ? {}
+          : { moves: await planTransfer(context, params.user, transferTo, origin) };
       return { removes: [`user:${params.user}`], ...leaves, namespace: leaves.namespace ?? null, ...moves };
     },
     handle: async ({ params, query, origin }) => {
@@ -153,7 +155,7 @@ function removeUser(routes: Routes, context: ApiContext): void {
       // All else is in order. What is pushed meanwhile is moved as well.
       for (let tries = 0; removed.outcome === 'has-repositories' && transferTo !== undefined; tries += 1) {
         if (tries === mostTransfers) break;
-        await transferRepositories(context, await planTransfer(context, account, transferTo), origin);
+        await transferRepositories(context, await planTransfer(context, account, transferTo, origin), origin);
         removed = await remove();
       }
       switch (removed.outcome) {

@@ -5,6 +5,7 @@ import { parseRepositoryName, type RepositoryName } from '../../../oci/name.ts';
 import { quotaDenied } from '../../../registry/quota.ts';
 import { QuotaExceededError } from '../../../storage/care-store.ts';
 import type { Origin } from '../../../storage/metadata-store.ts';
+import { TagProtectedError } from '../../../storage/protection-store.ts';
 import type { ApiContext } from './context.ts';
 import { invalidMember, Problem } from './problem.ts';
 
@@ -21,6 +22,7 @@ export async function planTransfer(
   context: ApiContext,
   user: string,
   namespace: string,
+  origin: Origin,
 ): Promise<readonly PlannedMove[]> {
   const { metadata } = context.registry;
   if (namespace === user || (await metadata.accounts.namespaces.find(namespace)) === undefined)
@@ -39,6 +41,10 @@ export async function planTransfer(
     if (isThere || (await metadata.accounts.policy.findMoved(to)) !== undefined) taken.push(to);
   }
   if (taken.length > 0) throw namesTaken(taken);
+  for (const { from, to } of moves) {
+    const kept = await metadata.protection.findProtectedMove(from, to, origin);
+    if (kept !== undefined) throw new TagProtectedError(kept);
+  }
   return moves;
 }
 
