@@ -85,22 +85,22 @@ export function prefixOf(key: string): string {
 export function fileOf(entry: TarEntry, layer: Digest): LayerFile | undefined {
   const isCut = entry.name.length > longestPath;
   const hasNul = entry.name.includes(separator);
-  const name = entry.name.slice(0, longestPath).replaceAll(separator, '\ufffd');
-  const { key, escapes } = keyOf(name);
+  const { key: text, escapes } = keyOf(cut(entry.name));
+  const key = copyOf(text);
   const [folder, last] = splitLast(key);
   const common = { marks: marks.none, layer, uid: entry.uid, gid: entry.gid, mode: entry.mode };
   const modifiedAt = Number.isFinite(entry.modifiedAt) ? entry.modifiedAt : 0;
   const nothing = { size: 0, linkTarget: undefined, note: undefined, offset: undefined, modifiedAt };
   if (last === opaqueName)
-    return { ...common, ...nothing, key: folder, type: undefined, marks: marks.opaque };
+    return { ...common, ...nothing, key: copyOf(folder), type: undefined, marks: marks.opaque };
   if (key.startsWith(driverPrefix) || key.includes(separator + driverPrefix)) return undefined;
   if (last.startsWith(whiteoutPrefix)) {
-    const hidden = prefixOf(folder) + last.slice(whiteoutPrefix.length);
+    const hidden = copyOf(prefixOf(folder) + last.slice(whiteoutPrefix.length));
     return { ...common, ...nothing, key: hidden, type: undefined, marks: marks.whiteout };
   }
   const type = typeOf(entry);
   const isLink = type === 'symlink' || type === 'hardlink';
-  const target = isLink ? entry.linkName.slice(0, longestPath).replaceAll(separator, '\ufffd') : undefined;
+  const target = isLink ? copyOf(cut(entry.linkName)) : undefined;
   const notes = [
     ...(escapes ? ['the name leads out of the archive'] : []),
     ...(isCut ? ['the name is longer than a path can be'] : []),
@@ -119,6 +119,16 @@ export function fileOf(entry: TarEntry, layer: Digest): LayerFile | undefined {
     note: notes.length === 0 ? undefined : notes.join('; '),
     offset: type === 'file' && !entry.isSparse ? entry.offset : undefined,
   };
+}
+
+/** As long as a path may be, and without NUL. */
+function cut(text: string): string {
+  return text.slice(0, longestPath).replaceAll(separator, '\ufffd');
+}
+
+/** A text of its own: a piece of a longer one would keep all of that in memory, and a header may hold a name of 1 MiB. */
+function copyOf(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 function typeOf({ type, name }: TarEntry): FileType {

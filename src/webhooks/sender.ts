@@ -138,6 +138,12 @@ export class Sender {
     const answer = Promise.withResolvers<IncomingMessage>();
     const request = isSecure ? requestHttps(options) : requestHttp(options);
     request.on('response', answer.resolve).on('error', answer.reject);
+    // Node tells of an answer of 101 in no other way, and without a listener not at all.
+    request.on('upgrade', (_response, socket) => {
+      socket.destroy();
+      answer.reject(new RefusedUrlError('it answered 101, to go on with something else than HTTP'));
+    });
+    request.on('close', () => answer.reject(new RefusedUrlError('it broke the connection off')));
     request.on('socket', (socket) => {
       socket.once('connect', () => {
         const { remoteAddress = '' } = socket;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { hostRules } from '../../src/webhooks/allowed-hosts.ts';
@@ -210,6 +211,23 @@ describe('an answer', () => {
     await receiver.until(1);
     stop.abort();
     assert.match((await sending).error ?? '', /the server is stopping/);
+  });
+});
+
+describe('an answer that leaves HTTP', () => {
+  test('is none, and nobody waits for it for ever', async (t) => {
+    const receiver = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'),
+      );
+    });
+    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+    t.after(() => receiver.close());
+    const { port } = receiver.address() as AddressInfo;
+    const { status, error } = await senderOf().post(`http://127.0.0.1:${port}/`, message);
+    assert.equal(status, undefined);
+    assert.match(error ?? '', /answered 101/);
   });
 });
 
