@@ -63,6 +63,8 @@ export class Expectations {
   readonly #trash = new Map<string, number>();
   /** What clients bring back just now: whether it is in the trash cannot be told. */
   readonly #returning = new Map<string, number>();
+  /** How often somebody brought something back. */
+  #returned = 0;
   /** Locations whose files the run itself has spoiled. */
   readonly damagedLocations = new Set<string>();
   purges = 0;
@@ -126,13 +128,16 @@ export class Expectations {
       this.#trash.delete(key);
     }
     const epochs = held.map(([key]) => this.epoch(key));
+    const returned = this.#returned;
     const came = await work();
+    if (came) this.#returned += 1;
     for (const key of keys) {
       const left = (this.#returning.get(key) ?? 1) - 1;
       if (left > 0) this.#returning.set(key, left);
       else this.#returning.delete(key);
     }
-    if (came) return;
+    // Somebody else may have brought it back meanwhile.
+    if (returned !== this.#returned) return;
     for (const [index, [key, until]] of held.entries())
       if (epochs[index] === this.epoch(key)) this.manifestTrashed(key, until, purges);
   }

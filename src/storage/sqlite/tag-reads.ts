@@ -118,9 +118,12 @@ export function makeTagReads(db: Connection, ask: Ask) {
       const items: TagDetails[] = [];
       const cursors: ListCursor[] = [];
       let after = options.after ?? walk.start;
+      const isFiltered = Object.values(options.filter).some((value) => value !== undefined);
       for (let looked = 0; looked < mostLookedAt; looked += step) {
         if (looked > 0) await setImmediate();
-        const candidates = await ask(() => walk.next(after, step));
+        // Without a filter each of them is shown.
+        const wanted = isFiltered ? step : Math.min(step, options.limit + 1 - items.length);
+        const candidates = await ask(() => walk.next(after, wanted));
         await ask(() => {
           for (const [cursor, name] of candidates) {
             if (items.length > options.limit) return;
@@ -134,7 +137,7 @@ export function makeTagReads(db: Connection, ask: Ask) {
         // One more than asked for tells that there is more.
         if (items.length > options.limit)
           return { items: items.slice(0, options.limit), next: cursors[options.limit - 1] };
-        if (candidates.length < step) return { items, next: undefined };
+        if (candidates.length < wanted) return { items, next: undefined };
       }
       return { items, next: after };
     },
