@@ -290,6 +290,8 @@ function countText(fault: CountFault): string {
       return `the total of ${fault.of}s is off by ${-fault.items} and ${-fault.bytes} bytes`;
     case 'manifests':
       return `repository ${fault.of}: the count of its manifests is off by ${-fault.items}`;
+    case 'holdings':
+      return `repository ${fault.of}: what it holds is off by ${-fault.tags} tags, ${-fault.linked} bytes, ${-fault.own} bytes of its own`;
     case 'used':
       return `namespace ${fault.of}: what it uses is off by ${-fault.bytes} bytes`;
     case 'links':

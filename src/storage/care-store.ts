@@ -293,6 +293,15 @@ export type CountFault =
     }
   /** Manifests of a repository. */
   | { readonly count: 'manifests'; readonly id: number; readonly of: string; readonly items: number }
+  /** Of a repository: its tags, bytes of its blobs, and bytes of those that no other repository has. */
+  | {
+      readonly count: 'holdings';
+      readonly id: number;
+      readonly of: string;
+      readonly tags: number;
+      readonly linked: number;
+      readonly own: number;
+    }
   /** Bytes that a namespace uses. */
   | { readonly count: 'used'; readonly id: number; readonly of: string; readonly bytes: number }
   /** How many repositories of a namespace have a blob. */

@@ -7,6 +7,8 @@ import type { Now } from './now.ts';
 export const sql = {
   moveTotal: 'UPDATE total SET items = items + ?, bytes = bytes + ? WHERE kind = ?',
   moveManifests: 'UPDATE repository SET manifests = max(0, manifests + ?) WHERE id = ?',
+  moveHoldings: `UPDATE repository SET tags = tags + ?, linked_bytes = linked_bytes + ?, own_bytes = own_bytes + ?
+    WHERE id = ?`,
   moveUsed: 'UPDATE namespace SET used_bytes = used_bytes + ? WHERE id = ?',
   links: `SELECT count(*) FROM repository_blob l CROSS JOIN repository r ON r.id = l.repository_id
     WHERE l.blob_id = ? AND r.namespace_id = ?`,
@@ -28,13 +30,16 @@ export class CountWrites {
   }
 
   #repair(fault: CountFault): void {
-    const { moveTotal, moveManifests, moveUsed } = this.#statements;
+    const { moveTotal, moveManifests, moveHoldings, moveUsed } = this.#statements;
     switch (fault.count) {
       case 'total':
         moveTotal.run(fault.items, fault.bytes, fault.of);
         break;
       case 'manifests':
         moveManifests.run(fault.items, fault.id);
+        break;
+      case 'holdings':
+        moveHoldings.run(fault.tags, fault.linked, fault.own, fault.id);
         break;
       case 'used':
         moveUsed.run(fault.bytes, fault.id);

@@ -4,6 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { CountFault } from '../care-store.ts';
 import { type Connection, openReader } from './connection.ts';
+import { findWrongHoldings } from './repository-counts.ts';
 
 /** More wait for the next look. */
 const mostFaults = 10_000;
@@ -53,6 +54,7 @@ function findWrongCounts(db: Connection): { faults: readonly CountFault[]; more:
     const [id, name, counted, actual] = row as [number, string, number, number];
     if (counted !== actual) faults.note({ count: 'manifests', id, of: name, items: actual - counted });
   }
+  findWrongHoldings(db, (fault) => faults.note(fault));
   const used = compareLinks(db, faults);
   for (const row of db.prepare(whole.namespaces).raw().iterate()) {
     const [id, name, counted] = row as [number, string, number];
