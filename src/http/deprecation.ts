@@ -4,27 +4,10 @@ import type { FastifyReply } from 'fastify';
 import type { RepositoryName } from '../oci/name.ts';
 import { type Reference, referenceText } from '../oci/reference.ts';
 import type { Deprecation } from '../storage/metadata-store.ts';
-
-/** What all warnings of one answer may take. */
-export const longestWarning = 4096;
+import { lengthOfWarning, longestWarning, warn } from './warning.ts';
 
 // Tab is the only control character that a quoted string may hold, and nobody needs it.
 const control = /\p{Cc}|[\u2028\u2029]/u;
-
-/** The header's value. The agent is always `-`, and there is no date. UTF-8 goes over the wire as it is. */
-export function warningText(
-  repository: RepositoryName,
-  reference: Reference,
-  deprecation: Deprecation,
-): string {
-  const { message, replacement } = deprecation;
-  const name = `${repository}${'tag' in reference ? ':' : '@'}${referenceText(reference)}`;
-  const instead = replacement === undefined ? '' : `; use ${replacement} instead`;
-  // regctl, which shows it, ends at the first quote even where that is escaped as it must be: the other one says the same.
-  const quoted = `${name} is deprecated: ${message}${instead}`.replaceAll('"', "'").replaceAll('\\', '\\\\');
-  // Headers are handed over as text whose characters are bytes.
-  return Buffer.from(`299 - "${quoted}"`, 'utf8').toString('latin1');
-}
 
 /** Tells of it with the answer, beside what else there is to warn of. */
 export function warnOfDeprecation(
@@ -33,9 +16,7 @@ export function warnOfDeprecation(
   reference: Reference,
   deprecation: Deprecation,
 ): void {
-  const before = [reply.getHeader('warning') ?? []].flat().map(String);
-  const line = warningText(repository, reference, deprecation);
-  reply.header('warning', before.length === 0 ? line : [...before, line]);
+  warn(reply, textOf(repository, reference, deprecation));
 }
 
 /** What is wrong with a notice; undefined: nothing. */
@@ -47,8 +28,18 @@ export function faultOfDeprecation(repository: RepositoryName, deprecation: Depr
   if (!message.isWellFormed() || !replacement.isWellFormed()) return 'it holds half a character';
   // The longest reference that it may be told with.
   const longest = { digest: `sha512:${'0'.repeat(128)}` } as never;
-  const { length } = warningText(repository, longest, deprecation);
+  const length = lengthOfWarning(textOf(repository, longest, deprecation));
   return length > longestWarning
     ? `the warning would take ${length} bytes, and clients get ${longestWarning}: shorten it`
     : undefined;
+}
+
+function textOf(
+  repository: RepositoryName,
+  reference: Reference,
+  { message, replacement }: Deprecation,
+): string {
+  const name = `${repository}${'tag' in reference ? ':' : '@'}${referenceText(reference)}`;
+  const instead = replacement === undefined ? '' : `; use ${replacement} instead`;
+  return `${name} is deprecated: ${message}${instead}`;
 }

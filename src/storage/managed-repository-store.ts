@@ -183,10 +183,11 @@ export interface ManagedRepositoryStore {
   }): Promise<Page<DeletedRepository>>;
   /** undefined: there is none, or its time is over. */
   findDeleted(id: number): Promise<DeletedRepository | undefined>;
-  /** Brings one back as it was, under its own name or another. Throws QuotaExceededError. */
+  /** Brings one back as it was, under its own name or another; a dry run only says so. Throws QuotaExceededError. */
   restore(options: {
     readonly id: number;
     readonly name?: RepositoryName | undefined;
+    readonly dryRun?: boolean | undefined;
     readonly origin: Origin;
   }): Promise<
     | { readonly outcome: 'restored'; readonly name: RepositoryName }

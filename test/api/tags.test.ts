@@ -58,6 +58,7 @@ describe('lists of tags', () => {
         signed: false,
         pushedAt: '',
         pushedBy: 'admin',
+        immutable: null,
         deprecation: null,
       },
     );

@@ -123,6 +123,27 @@ describe('berth tag and berth deleted', () => {
     assert.equal((await berth.tries('tag', 'deprecate', 'old/web:v1')).code, 2);
   });
 
+  test('a deleted repository is listed, and comes back under its name or another', async () => {
+    await push('whole/web', 'v1');
+    await berth('repo', 'remove', 'whole/web', '--yes');
+    const [id = ''] = (await berth('deleted', 'list', '-q')).split('\n');
+    assert.match(id, /^repository-\d+$/);
+    assert.match(await berth('deleted', 'list', 'whole/web'), new RegExp(`\n${id} +whole/web `));
+    assert.equal(await berth('deleted', 'restore', id, '--dry-run'), 'whole/web would come back\n');
+    await push('whole/web', 'v2');
+    const refused = await berth.tries('deleted', 'restore', id);
+    assert.equal(refused.code, 6);
+    assert.match(refused.stderr, new RegExp(`berth deleted restore ${id} --as NAME`));
+    assert.equal((await berth.tries('deleted', 'restore', 'tag-1', '--as', 'whole/old')).code, 2);
+    assert.equal(await berth('deleted', 'restore', id, '--as', 'whole/old'), 'whole/old is back\n');
+    assert.equal(await berth('tag', 'list', 'whole/old', '-q'), 'v1\n');
+    await berth('repo', 'remove', 'whole/old', '--yes');
+    assert.equal(await berth('deleted', 'restore', id, '-q'), 'whole/old\n');
+    await berth('repo', 'remove', 'whole/old', '--yes');
+    assert.match(await berth('deleted', 'purge', id, '--yes'), /^gave up/);
+    assert.equal((await berth.tries('deleted', 'restore', id)).code, 5);
+  });
+
   test('deleted list, restore and purge', async () => {
     const digest = await push('gone/web', 'v1');
     const other = await push('gone/web', 'v2');

@@ -179,7 +179,10 @@ function describeCopies(name: string, open: OpenMetadataStore): void {
       );
       assert.deepEqual(
         pushes.map(({ digest, detail }) => [digest, detail]),
-        [first.digest, second.digest, index.digest].map((digest) => [digest, { from: `team/app@${digest}` }]),
+        [first, second, index].map(({ digest, mediaType, bytes }) => [
+          digest,
+          { from: `team/app@${digest}`, mediaType, size: bytes.length },
+        ]),
       );
     });
 

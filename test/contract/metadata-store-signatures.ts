@@ -58,6 +58,27 @@ export function describeSignatureStore(name: string, open: OpenMetadataStore): v
       assert.equal(await add(store, blobDigest('nothing')), 'unknown');
     });
 
+    test('they are there when the manifest comes back, and go along when the repository moves', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      const child = await putManifest(store, app, manifestOf({ note: 'child' }));
+      const index = await putManifest(store, app, manifestOf({ children: [child] }));
+      for (const digest of [child, index]) await add(store, digest);
+      for (const digest of [index, child]) await store.manifests.remove(app, digest, alice);
+      const { items } = await store.deleted.listManifests({ limit: 5 });
+      const id = items.find(({ digest }) => digest === index)?.id ?? 0;
+      const restored = await store.deleted.restoreManifest({ id, origin: alice, dryRun: false });
+      assert.deepEqual(restored, { outcome: 'restored', restored: [child, index], tags: [], taken: [] });
+      for (const digest of [child, index])
+        assert.deepEqual(await store.signatures.list(app, digest), [first]);
+      const to = repository('other/app');
+      await store.repositories.move({ from: app, to, origin: alice });
+      for (const digest of [child, index]) assert.deepEqual(await store.signatures.list(to, digest), [first]);
+      await store.manifests.remove(to, index, alice);
+      const [last] = (await store.deleted.listManifests({ limit: 5 })).items;
+      await store.deleted.purgeManifest(last?.id ?? 0, alice);
+      assert.deepEqual(await store.signatures.list(to, index), [], 'it was given up');
+    });
+
     test('they outlive a delete as long as the manifest could come back, and no longer', async (t) => {
       const clock = manualClock();
       const store = await open(t, { clock });

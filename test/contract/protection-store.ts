@@ -7,6 +7,7 @@ import {
   TagProtectedError,
   type TagProtection,
 } from '../../src/storage/protection-store.ts';
+import { addUser } from '../support/accounts.ts';
 import { alice, manifestOf, manualClock, putManifest, repository, tag } from '../support/metadata.ts';
 import type { OpenMetadataStore } from './metadata-store.ts';
 
@@ -46,6 +47,33 @@ async function set(store: MetadataStore, namespace: string, ...rules: readonly P
 
 export function describeProtectionStore(name: string, open: OpenMetadataStore): void {
   describe(`${name}: protection`, () => {
+    test('rules of exactly a repository follow it: in its namespace in their place, elsewhere behind the others', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      await addUser(store, 'bob');
+      const exact = rule({ repositories: app, exempt: ['bob'] });
+      const rest = rule({ repositories: 'acme/team/**', rule: 'no-delete' });
+      await start(store, exact, rest);
+      const own = rule({ rule: 'create-only', tags: 'x*' });
+      await set(store, 'other', own);
+      const policies = [{ repositories: [app, 'acme/team/**'], keepTags: [] }];
+      await store.retention.setRules({ namespace: 'acme', rules: { policies }, origin: alice });
+      const [within, elsewhere] = [repository('acme/moved'), repository('other/moved')];
+      await store.repositories.move({ from: app, to: within, origin: alice });
+      assert.deepEqual(await store.protection.list('acme'), [{ ...exact, repositories: within }, rest]);
+      assert.deepEqual((await store.retention.findRules('acme'))?.rules, {
+        policies: [{ repositories: [within, 'acme/team/**'], keepTags: [] }],
+      });
+      await assert.rejects(store.tags.remove(within, tag('v1.0'), alice), refuses('delete', 'v1.0'));
+      await store.repositories.move({ from: within, to: elsewhere, origin: alice });
+      assert.deepEqual(await store.protection.list('acme'), [rest]);
+      assert.deepEqual(await store.protection.list('other'), [own, { ...exact, repositories: elsewhere }]);
+      await assert.rejects(
+        store.tags.remove(elsewhere, tag('v1.0'), alice),
+        refuses('delete', 'v1.0', 'other'),
+      );
+      assert.equal(await store.tags.remove(elsewhere, tag('v1.0'), by('bob')), true);
+    });
+
     test('an immutable tag is neither moved nor deleted, nor is its manifest; another tag is', async (t) => {
       const store = await open(t, { clock: manualClock() });
       await start(store, rule({}));

@@ -21,6 +21,8 @@ interface Facts {
 
 export interface Tag extends Facts {
   readonly name: string;
+  /** The rule of protection that holds for it. */
+  readonly immutable: string | null;
   readonly deprecation: Deprecation | null;
 }
 

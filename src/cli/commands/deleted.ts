@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type Api, path } from '../client/api.ts';
 import { ProblemError } from '../client/problem.ts';
-import type { Deleted, Restored } from '../client/tag-shapes.ts';
+import { type Deleted, inSameRegistry, type Restored } from '../client/tag-shapes.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { confirm } from '../output/ask.ts';
@@ -16,6 +16,7 @@ interface PurgeOptions {
 }
 
 interface RestoreOptions {
+  readonly as?: string;
   readonly dryRun?: boolean;
 }
 
@@ -27,7 +28,8 @@ export function addDeleted(program: Command, context: CommandContext): void {
   define(deleted, context, {
     usage: 'list [repository]',
     about: 'what can come back, newest first, and until when',
-    notes: 'Repositories on which you have the role maintain. The time counts while the registry runs.',
+    notes:
+      'Repositories for the role admin, manifests and tags for maintain. The time counts while the registry runs.',
     examples: ['deleted list', 'deleted list acme/web'],
     prints: 'list',
     quiet: 'the ids alone',
@@ -41,11 +43,26 @@ export function addDeleted(program: Command, context: CommandContext): void {
   define<RestoreOptions>(deleted, context, {
     usage: 'restore <id>',
     about: 'bring back what was deleted',
-    notes: 'A manifest comes back with what it lists, and with those of its tags that are free.',
-    examples: ['deleted restore manifest-12', 'deleted restore tag-34 --dry-run'],
-    options: (command) => command.option('--dry-run', 'tell what would happen and change nothing'),
+    notes:
+      'A manifest comes back with what it lists, and with those of its tags that are free; a repository with all that it had.',
+    examples: [
+      'deleted restore manifest-12',
+      'deleted restore repository-5 --as acme/old-web',
+      'deleted restore tag-34 --dry-run',
+    ],
+    options: (command) =>
+      command
+        .option('--as <name>', 'of a repository: under another name')
+        .option('--dry-run', 'tell what would happen and change nothing'),
     prints: 'one',
-    quiet: 'the digests alone',
+    quiet: 'the digests alone; of a repository its name',
+    check: ([id = ''], { as }) => {
+      if (as !== undefined && !id.startsWith('repository-'))
+        throw new CommandError(
+          exitCodes.wrongUsage,
+          `--as is for repositories (repository-5), and ${id} is none`,
+        );
+    },
     run: restore,
   });
   define<PurgeOptions>(deleted, context, {
@@ -80,13 +97,17 @@ function whatText({ repository, tag, digest }: Deleted): string {
 
 async function restore({ api, args: [id = ''], options, context }: Call<RestoreOptions>): Promise<void> {
   const query = options.dryRun ? { dryRun: true } : {};
-  const answer = await api.post<Restored>(path`deleted/${id}/restore`, undefined, query);
+  const body = options.as === undefined ? undefined : { name: inSameRegistry(options.as, api) };
+  const answer = await api.post<Restored>(path`deleted/${id}/restore`, body, query);
   const { repository, restored, tags, taken } = answer;
   const { stdout } = context;
   if (options.json) return printJson(answer, context);
+  const isWhole = id.startsWith('repository-');
+  if (options.quiet && isWhole) return void stdout.write(`${repository}\n`);
   if (options.quiet) return void stdout.write(restored.map((digest) => `${digest}\n`).join(''));
   const short = (text: string) => (stdout.isTTY ? shortenDigests(text) : text);
   const verb = options.dryRun ? 'would come back' : 'is back';
+  if (isWhole) stdout.write(`${repository} ${verb}\n`);
   for (const digest of restored) stdout.write(`${short(`${repository}@${digest}`)} ${verb}\n`);
   for (const tag of tags) stdout.write(`${repository}:${tag} ${verb}\n`);
   for (const tag of taken)

@@ -153,10 +153,10 @@ async function list({ api, args: [repository = ''], options, context }: Call<Lis
   printList(tags, { columns, key: ({ name }) => name, none: 'no tags' }, options, context);
 }
 
-function notesOf({ signed, deprecation }: Tag): string {
+function notesOf({ signed, immutable, deprecation }: Tag): string {
   const replacement = deprecation?.replacement === undefined ? '' : `; use ${deprecation.replacement}`;
   const notice = deprecation === null ? [] : [`deprecated: ${deprecation.message}${replacement}`];
-  return [...(signed ? ['signed'] : []), ...notice].join(', ');
+  return [...(immutable === null ? [] : [immutable]), ...(signed ? ['signed'] : []), ...notice].join(', ');
 }
 
 async function listUntagged({

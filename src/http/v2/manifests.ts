@@ -104,9 +104,9 @@ function describe(request: FastifyRequest, reply: FastifyReply, manifest: Told):
 
 // Headers and a body that are one string go out in one write; with a buffer they are two parts of a writev, which costs more.
 function sendBytes(reply: FastifyReply, bytes: Buffer): FastifyReply {
-  // Node would write the headers as UTF-8 with the text, and a warning may hold bytes that are no ASCII.
-  const isText = bytes.length <= longestText && isAscii(bytes) && !reply.hasHeader('warning');
-  if (!isText) return reply.send(bytes);
+  if (bytes.length > longestText || !isAscii(bytes)) return reply.send(bytes);
+  // In one write with text, the bytes of a header that is not ASCII would be encoded a second time.
+  if (reply.hasHeader('warning')) return reply.send(bytes);
   // With a serializer of its own Fastify leaves the Content-Type as it is.
   return reply.serializer(asItIs).send(bytes.toString('latin1'));
 }

@@ -12,6 +12,7 @@ import type { SummaryWrites } from './summary-writes.ts';
 import type { TagWrites } from './tag-writes.ts';
 
 export const sql = {
+  contentOf: 'SELECT media_type AS mediaType, length(bytes) AS size FROM manifest WHERE id = ?',
   digestOf: 'SELECT digest FROM manifest WHERE id = ?',
   manifestByDigest: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',
   childrenOf: 'SELECT child_id FROM manifest_child WHERE parent_id = ?',
@@ -100,7 +101,8 @@ export class CopyWrites {
     copying.done.set(digest, id);
     copying.manifests += 1;
     const about = { repository: copying.to.name, digest };
-    const detail = { from: `${copying.source}@${digest}` };
+    const content = this.#statements.contentOf.get(id) as { mediaType: string; size: number };
+    const detail = { from: `${copying.source}@${digest}`, ...content };
     this.#shared.events.addContent(now, 'push', copying.origin, { ...about, detail });
     return id;
   }

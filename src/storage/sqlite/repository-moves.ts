@@ -3,6 +3,7 @@
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { NameTaken, RepositoryStore } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
+import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { RuleMoves } from './rule-moves.ts';
@@ -163,6 +164,8 @@ export class RepositoryMoves {
       before: { name: row.name },
       after: { name, visibility: row.visibility },
     });
+    // Of a dry run all is taken back.
+    if (input.dryRun) throw new Refusal({ outcome: 'restored', name });
     return { outcome: 'restored', name };
   }
 

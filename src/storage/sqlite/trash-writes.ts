@@ -11,7 +11,7 @@ import type { SummaryWrites } from './summary-writes.ts';
 
 export const sql = {
   newest: 'SELECT id FROM trash WHERE repository_id = ? AND digest = ? ORDER BY id DESC LIMIT 1',
-  row: 'SELECT digest, children, missing FROM trash WHERE id = ?',
+  row: 'SELECT digest, children, missing, media_type, length(bytes) FROM trash WHERE id = ?',
   blobsOf: `SELECT b.id, b.digest, b.size, b.damaged_at IS NOT NULL FROM trash_blob e JOIN blob b ON b.id = e.blob_id
     WHERE e.trash_id = ?`,
   manifestByDigest: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',
@@ -56,7 +56,8 @@ export class TrashWrites {
    * its id. Throws Refusal where a blob is in quarantine or what it lists is gone, QuotaExceededError where it does not fit.
    */
   restore(now: Now, home: TrashHome, trashId: number, origin: Origin, restored: Digest[]): number {
-    const [digest, children, missing] = this.#statements.row.get(trashId) as [Digest, string, string];
+    const row = this.#statements.row.get(trashId) as [Digest, string, string, string, number];
+    const [digest, children, missing, mediaType, size] = row;
     const live = this.#findLive(home, digest);
     if (live !== undefined) {
       // It was pushed again meanwhile, and is whole by itself.
@@ -78,7 +79,8 @@ export class TrashWrites {
     if (this.#shared.settleChild(home.id, digest, id)) this.#summaries.measureAbove(id);
     // Only now: what hangs on a digest goes when it is neither there nor can come back.
     this.#statements.dropAll.run(home.id, digest);
-    this.#shared.events.addContent(now, 'restore', origin, { repository: home.name, digest });
+    const detail = { mediaType, size };
+    this.#shared.events.addContent(now, 'restore', origin, { repository: home.name, digest, detail });
     restored.push(digest);
     return id;
   }

@@ -3,27 +3,37 @@ import { type Static, Type } from 'typebox';
 import { includesRole } from '../../../auth/roles.ts';
 import { parseRepositoryName, type RepositoryName } from '../../../oci/name.ts';
 import type { Role } from '../../../storage/account-store.ts';
-import type { DeletedManifest, DeletedTag, Origin, Restored } from '../../../storage/metadata-store.ts';
+import type {
+  DeletedManifest,
+  DeletedRepository,
+  DeletedTag,
+  Origin,
+} from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
 import { afterKeys, pageMembers } from './pages.ts';
-import { notFound, Problem, parseMember } from './problem.ts';
+import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
+import { needWrite, takenProblem } from './repositories.ts';
 import { roleOnRepository } from './repository-roles.ts';
 import { type Call, found, list, nothing, type Routes } from './route.ts';
 import { listOf, name, nullable, strict, time, timeText } from './schemas.ts';
 import { notWholeProblem } from './tag-setting.ts';
 
 /** In the order of the list. */
-const kinds = ['manifest', 'tag'] as const;
+const kinds = ['repository', 'manifest', 'tag'] as const;
 type Kind = (typeof kinds)[number];
 
 const deletedSchema = strict({
-  id: Type.String({ description: 'manifest-12, tag-34' }),
+  id: Type.String({ description: 'repository-5, manifest-12, tag-34' }),
   kind: Type.Enum([...kinds]),
   repository: Type.String(),
   digest: nullable(Type.String()),
   tag: nullable(Type.String(), 'Of a removed tag, whose manifest is there still.'),
   tags: Type.Array(Type.String(), { description: 'Of a manifest: the tags that went with it.' }),
-  size: nullable(Type.Integer({ description: 'Bytes of config and layers.' })),
+  size: nullable(
+    Type.Integer({
+      description: 'Bytes of config and layers; of a repository those of blobs that no other repository has.',
+    }),
+  ),
   deletedAt: time,
   deletedBy: Type.String(),
   restorableUntil: nullable(
@@ -35,8 +45,10 @@ type Shown = Static<typeof deletedSchema>;
 
 const restoredSchema = strict({
   dryRun: Type.Optional(Type.Literal(true)),
-  repository: Type.String(),
-  restored: Type.Array(Type.String(), { description: 'Manifests that came back.' }),
+  repository: Type.String({ description: 'Its name from now on.' }),
+  restored: Type.Array(Type.String(), {
+    description: 'Manifests that came back. None is named where a repository did: it has all that it had.',
+  }),
   tags: Type.Array(Type.String(), { description: 'Tags that point there again.' }),
   taken: Type.Array(Type.String(), { description: 'Tags that point elsewhere by now, and were left so.' }),
 });
@@ -44,6 +56,12 @@ const restoredSchema = strict({
 /** Rows looked at for one page. Who may see little gets short pages. */
 const mostLookedAt = 2000;
 const step = 200;
+
+type RestoreCall = Call<
+  { readonly id: string },
+  { readonly dryRun?: boolean },
+  { readonly name?: string } | null
+>;
 
 /** One thing that was deleted. */
 interface Entry {
@@ -65,15 +83,17 @@ interface DeletedKind {
     readonly next: number | undefined;
   }>;
   find(id: number, now: number): Promise<Entry | undefined>;
-  restore(id: number, options: { readonly origin: Origin; readonly dryRun: boolean }): Promise<Restored>;
+  /** Throws Problem where it does not come back. */
+  restore(id: number, entry: Entry, call: RestoreCall): Promise<Static<typeof restoredSchema>>;
   /** Throws Problem where that is not possible. */
   purge(id: number, origin: Origin): Promise<boolean>;
 }
 
-function kindsOf({ registry }: ApiContext): Readonly<Record<Kind, DeletedKind>> {
-  const { metadata, tagging } = registry;
+function kindsOf(context: ApiContext): Readonly<Record<Kind, DeletedKind>> {
+  const { metadata, tagging } = context.registry;
   const { deleted } = metadata;
   return {
+    repository: repositoriesOf(context),
     manifest: {
       need: 'maintain',
       list: async ({ repository, before, now }) => {
@@ -85,7 +105,7 @@ function kindsOf({ registry }: ApiContext): Readonly<Record<Kind, DeletedKind>> 
         const manifest = await deleted.findManifest(id);
         return manifest && showManifest(manifest, now);
       },
-      restore: (id, options) => tagging.restore('manifest', { id, ...options }),
+      restore: (id, entry, call) => restoreIn(context, 'manifest', { id, entry, call }),
       purge: (id, origin) => tagging.purge(id, origin),
     },
     tag: {
@@ -99,7 +119,7 @@ function kindsOf({ registry }: ApiContext): Readonly<Record<Kind, DeletedKind>> 
         const tag = await deleted.findTag(id);
         return tag && showTag(tag);
       },
-      restore: (id, options) => tagging.restore('tag', { id, ...options }),
+      restore: (id, entry, call) => restoreIn(context, 'tag', { id, entry, call }),
       purge: async (id) => {
         if ((await deleted.findTag(id)) === undefined) return false;
         throw new Problem(
@@ -109,6 +129,87 @@ function kindsOf({ registry }: ApiContext): Readonly<Record<Kind, DeletedKind>> 
       },
     },
   };
+}
+
+function repositoriesOf(context: ApiContext): DeletedKind {
+  const { metadata, writes } = context.registry;
+  const { repositories } = metadata;
+  return {
+    need: 'admin',
+    list: async ({ repository, before, now }) => {
+      const { items, more } = await repositories.listDeleted({ before, limit: step });
+      const entries = items
+        .filter(({ name: deletedName }) => repository === undefined || deletedName === repository)
+        .map((item) => ({ ...showRepository(item, now), cursor: item.id }));
+      return { entries, next: more ? items.at(-1)?.id : undefined };
+    },
+    find: async (id, now) => {
+      const found = await repositories.findDeleted(id);
+      return found && showRepository(found, now);
+    },
+    restore: (id, entry, call) => restoreRepository(context, { id, entry, call }),
+    purge: async (id, origin) => {
+      writes.admitDelete();
+      return await writes.withBallast(() => repositories.purge({ id, origin }));
+    },
+  };
+}
+
+interface Restoring {
+  readonly id: number;
+  readonly entry: Entry;
+  readonly call: RestoreCall;
+}
+
+/** A manifest or a tag, which comes back into its repository. */
+async function restoreIn(
+  { registry }: ApiContext,
+  kind: 'manifest' | 'tag',
+  { id, entry, call }: Restoring,
+): Promise<Static<typeof restoredSchema>> {
+  const { dryRun = false } = call.query;
+  if (call.body?.name !== undefined)
+    throw invalidMember('/name', 'only a repository comes back under another name');
+  const restored = await registry.tagging.restore(kind, { id, origin: call.origin, dryRun });
+  if (restored.outcome === 'unknown') throw unknown(call.params.id);
+  if (restored.outcome === 'taken') {
+    const { repository, tag } = entry.shown;
+    throw new Problem(
+      'exists',
+      `${repository}:${tag} is there again: remove it first, or set it to what you want`,
+    );
+  }
+  if (restored.outcome !== 'restored') throw notWholeProblem(restored);
+  const { restored: digests, tags, taken } = restored;
+  return {
+    repository: entry.repository,
+    restored: [...digests],
+    tags: [...tags],
+    taken: [...taken],
+  };
+}
+
+async function restoreRepository(
+  context: ApiContext,
+  { id, entry, call }: Restoring,
+): Promise<Static<typeof restoredSchema>> {
+  const { metadata, writes } = context.registry;
+  const { dryRun = false } = call.query;
+  const wanted = call.body?.name;
+  const to =
+    wanted === undefined ? entry.repository : parseMember('/name', () => parseRepositoryName(wanted));
+  if (to !== entry.repository) await needWrite(context, call, to);
+  if (!dryRun) await writes.admitContent();
+  const restored = await metadata.repositories.restore({ id, name: to, dryRun, origin: call.origin });
+  if (restored.outcome === 'unknown') throw unknown(call.params.id);
+  if (restored.outcome !== 'restored') {
+    const taken = await takenProblem(context, call, to, restored);
+    throw new Problem(
+      taken.code,
+      `${taken.message}. Or restore it under another name (berth deleted restore ${call.params.id} --as NAME)`,
+    );
+  }
+  return { repository: restored.name, restored: [], tags: [], taken: [] };
 }
 
 export function deletedRoutes(routes: Routes, context: ApiContext): void {
@@ -128,26 +229,22 @@ export function deletedRoutes(routes: Routes, context: ApiContext): void {
 
   routes.declare('deleted', 'POST', '/deleted/:id/restore', {
     need: ['signed-in'],
-    summary: 'Brings back what was deleted. Needs the role maintain on its repository.',
-    description: 'A manifest comes back with what it lists, and with those of its tags that are free.',
+    summary:
+      'Brings back what was deleted. Needs the role maintain on its repository; for a whole one admin.',
+    description:
+      'A manifest comes back with what it lists, and with those of its tags that are free; a repository with all that it had, ' +
+      'under its own name or, for the role write on that, under another `name`.',
     query: strict({ dryRun: Type.Optional(Type.Boolean({ description: 'Only say what would come back.' })) }),
+    body: nullable(
+      strict({ name: Type.Optional(name) }),
+      'A name is for repositories. Without a body: its own.',
+    ),
     answers: { 200: restoredSchema },
     content: true,
     handle: async (call) => {
       const { entry, id, of } = await find(call);
-      const { dryRun = false } = call.query;
-      const restored = await of.restore(id, { origin: call.origin, dryRun });
-      if (restored.outcome === 'unknown') throw unknown(call.params.id);
-      if (restored.outcome === 'taken') {
-        const { repository, tag } = entry.shown;
-        throw new Problem(
-          'exists',
-          `${repository}:${tag} is there again: remove it first, or set it to what you want`,
-        );
-      }
-      if (restored.outcome !== 'restored') throw notWholeProblem(restored);
-      const { outcome: _outcome, ...what } = restored;
-      return found({ ...(dryRun ? { dryRun } : {}), repository: entry.repository, ...what });
+      const restored = await of.restore(id, entry, call);
+      return found({ ...(call.query.dryRun ? { dryRun: true } : {}), ...restored });
     },
   });
 
@@ -168,9 +265,10 @@ export function deletedRoutes(routes: Routes, context: ApiContext): void {
 function listDeleted(routes: Routes, context: ApiContext, byKind: Readonly<Record<Kind, DeletedKind>>): void {
   routes.declare('deleted', 'GET', '/deleted', {
     need: ['signed-in'],
-    summary: 'What was deleted and can come back, of repositories on which the caller has the role maintain.',
+    summary:
+      'What was deleted and can come back: repositories for the role admin, what was in others for maintain.',
     description:
-      'Manifests first, then removed tags, each newest first. A page may be short, even empty, and yet have a `next`.',
+      'Repositories first, then manifests, then removed tags, each newest first. A page may be short, even empty, and yet have a `next`.',
     query: strict({
       ...pageMembers,
       repository: Type.Optional(name),
@@ -224,6 +322,23 @@ function roleMemory(context: ApiContext, call: Call<unknown, unknown, unknown>) 
 
 function unknown(id: string): Problem {
   return notFound(`deleted ${id.slice(0, 40)}`);
+}
+
+function showRepository(repository: DeletedRepository, now: number): Entry {
+  const { id, name: deletedName, ownBytes, deletedAt, deletedBy, restorableSeconds } = repository;
+  const shown: Shown = {
+    id: `repository-${id}`,
+    kind: 'repository',
+    repository: deletedName,
+    digest: null,
+    tag: null,
+    tags: [],
+    size: ownBytes,
+    deletedAt: timeText(deletedAt),
+    deletedBy,
+    restorableUntil: timeText(now + restorableSeconds),
+  };
+  return { repository: deletedName, shown };
 }
 
 function showManifest(manifest: DeletedManifest, now: number): Entry {

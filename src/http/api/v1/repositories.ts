@@ -214,7 +214,12 @@ async function move(
 
 type AnyCall = Pick<Call<unknown, unknown, unknown>, 'request' | 'now'>;
 
-async function needWrite(context: ApiContext, call: AnyCall, repository: RepositoryName): Promise<void> {
+/** Throws the denied Problem for whoever may not make a repository of that name. */
+export async function needWrite(
+  context: ApiContext,
+  call: AnyCall,
+  repository: RepositoryName,
+): Promise<void> {
   const role = await roleOnRepository(context, call, repository);
   const { rights } = call.request;
   if (includesRole(role, 'write') || rights === undefined) return;

@@ -18,8 +18,8 @@ import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { roleOnRepository } from './repository-roles.ts';
 import { type Call, created, found, type Routes } from './route.ts';
 import { name, nullable, strict } from './schemas.ts';
-import { repositoryIn, showTag, taggedPart, tagSchema } from './tag-shapes.ts';
-import { findTag, tagIn } from './tags.ts';
+import { repositoryIn, taggedPart, tagSchema } from './tag-shapes.ts';
+import { shownTag, tagIn } from './tags.ts';
 
 const changeMembers = {
   previousDigest: nullable(Type.String(), 'null: the tag is new.'),
@@ -80,8 +80,8 @@ export function tagSettingRoutes(routes: Routes, context: ApiContext): void {
     handle: async (call) => {
       const { outcome: _outcome, digest: _digest, ...change } = await set(context, call, false);
       const repository = repositoryIn(call.params.repository);
-      const tag = await findTag(context, repository, tagIn(call.params.tag));
-      const body = { ...showTag(tag), change: show(change) };
+      const { tag, shown } = await shownTag(context, repository, tagIn(call.params.tag));
+      const body = { ...shown, change: show(change) };
       if (change.previousDigest !== undefined) return found(body, taggedPart(tag));
       const answer = created(`/repositories/${repository}/-/tags/${tag.name}`, body);
       return answer.kind === 'object' ? { ...answer, tagged: taggedPart(tag) } : answer;

@@ -12,6 +12,7 @@ import type {
   TagFilter,
   TagOrder,
 } from '../../../storage/metadata-store.ts';
+import { type HeldRule, protectionKinds } from '../../../storage/protection-store.ts';
 import { faultOfDeprecation } from '../../deprecation.ts';
 import { afterKeys, type PageQuery, pageMembers } from './pages.ts';
 import { invalidMember, parseMember } from './problem.ts';
@@ -45,6 +46,10 @@ export const tagSchema = strict({
   ...factMembers,
   pushedAt: time,
   pushedBy: Type.String({ description: 'Who set the tag to this manifest.' }),
+  immutable: nullable(
+    Type.Enum([...protectionKinds]),
+    'The strictest rule of protection that holds for the tag; whom it exempts may change the tag all the same.',
+  ),
   deprecation: nullable(deprecationSchema),
 });
 export const manifestSchema = strict({
@@ -153,13 +158,15 @@ export function checkDeprecation(
   return deprecation;
 }
 
-export function showTag(tag: TagDetails): Static<typeof tagSchema> {
+/** `held`: which rule of protection holds for it. */
+export function showTag(tag: TagDetails, held: HeldRule | undefined): Static<typeof tagSchema> {
   const { name, pushedAt, pushedBy, deprecation } = tag;
   return {
     name,
     ...showFacts(tag),
     pushedAt: timeText(pushedAt),
     pushedBy,
+    immutable: held?.rule ?? null,
     deprecation: deprecation === undefined ? null : { ...deprecation },
   };
 }

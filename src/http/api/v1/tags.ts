@@ -63,12 +63,15 @@ export function tagIn(text: string): Tag {
   return parseMember('/params/tag', () => parseTag(text));
 }
 
+/** A tag with the rule that holds for it, as the API shows it. Throws the not-found Problem. */
+export async function shownTag(context: ApiContext, repository: RepositoryName, name: Tag) {
+  const tag = await findTag(context, repository, name);
+  const ruleOf = await context.registry.metadata.protection.rulesOf(repository);
+  return { tag, shown: showTag(tag, ruleOf(name)) };
+}
+
 /** The tag, or the not-found Problem. */
-export async function findTag(
-  { registry }: ApiContext,
-  repository: RepositoryName,
-  tag: Tag,
-): Promise<TagDetails> {
+async function findTag({ registry }: ApiContext, repository: RepositoryName, tag: Tag): Promise<TagDetails> {
   const details = await registry.metadata.tags.find(repository, tag);
   if (details === undefined) throw unknownTag(repository, tag);
   return details;
@@ -79,7 +82,7 @@ function unknownTag(repository: RepositoryName, tag: Tag) {
 }
 
 function listTags(routes: Routes, context: ApiContext): void {
-  const { tags } = context.registry.metadata;
+  const { tags, protection } = context.registry.metadata;
   routes.declare('tags', 'GET', '/repositories/:repository/-/tags', {
     need: ['read'],
     summary: 'The tags of a repository, in any order, with what they point at.',
@@ -93,7 +96,9 @@ function listTags(routes: Routes, context: ApiContext): void {
       const limit = query.limit ?? context.config.limits.pageSize;
       const part = await tags.details({ repository, ...wanted, limit });
       if (part === undefined) throw notFound(`repository ${repository}`);
-      return list({ items: part.items.map(showTag), next: part.next && [sort, ...part.next] });
+      const ruleOf = await protection.rulesOf(repository);
+      const items = part.items.map((tag) => showTag(tag, ruleOf(tag.name)));
+      return list({ items, next: part.next && [sort, ...part.next] });
     },
   });
   routes.declare('tags', 'GET', '/repositories/:repository/-/tags/:tag', {
@@ -102,8 +107,8 @@ function listTags(routes: Routes, context: ApiContext): void {
     answers: { 200: tagSchema },
     content: true,
     handle: async ({ params }) => {
-      const tag = await findTag(context, repositoryIn(params.repository), tagIn(params.tag));
-      return found(showTag(tag), taggedPart(tag));
+      const { tag, shown } = await shownTag(context, repositoryIn(params.repository), tagIn(params.tag));
+      return found(shown, taggedPart(tag));
     },
   });
 }
@@ -129,8 +134,8 @@ function changeTag(routes: Routes, context: ApiContext): void {
         if (!(await tags.deprecate({ repository, tag, deprecation, origin })))
           throw unknownTag(repository, tag);
       }
-      const changed = await findTag(context, repository, tag);
-      return found(showTag(changed), taggedPart(changed));
+      const changed = await shownTag(context, repository, tag);
+      return found(changed.shown, taggedPart(changed.tag));
     },
   });
 }
