@@ -81,7 +81,7 @@ export class ImageFiles {
   ): Promise<FilePage> {
     const tree = await this.#treeOf(query, signal);
     const found = tree.resolve(checkedPath(query.path), true);
-    if (found === undefined || found === 'loop') throw await this.#absent(query, found, signal);
+    if (found === undefined || found === 'loop') throw await this.#absent(query, tree, found, signal);
     const isFolder =
       found.file === undefined || found.file.type === 'directory' || found.file.type === undefined;
     if (!isFolder) return { items: [shownOf(found)], next: undefined };
@@ -93,7 +93,7 @@ export class ImageFiles {
   async read(query: FilesQuery, signal: AbortSignal): Promise<FileContent> {
     const tree = await this.#treeOf(query, signal);
     const found = tree.resolve(checkedPath(query.path), true);
-    if (found === undefined || found === 'loop') throw await this.#absent(query, found, signal);
+    if (found === undefined || found === 'loop') throw await this.#absent(query, tree, found, signal);
     const { file } = found;
     const path = pathOf(found.key);
     if (file?.type === undefined || file.type === 'directory') {
@@ -148,15 +148,22 @@ export class ImageFiles {
   /** Why nothing is there: a later layer deleted it, perhaps. */
   async #absent(
     { repository, chosen, layer, path }: FilesQuery,
+    tree: FileTree,
     found: 'loop' | undefined,
     signal: AbortSignal,
   ): Promise<InspectionFault> {
     if (found === 'loop') return new InspectionFault('wrong', `${path} is a link that leads in a circle`);
+    const itself = tree.resolve(path, false);
+    if (itself !== undefined && itself !== 'loop' && itself.file?.type === 'symlink') {
+      const target = itself.file.linkTarget ?? '';
+      return new InspectionFault('absent', `${path} is a link to ${target}, and nothing is there`);
+    }
     const where = layer === undefined ? 'the image' : `layer ${layer}`;
     const nothing = new InspectionFault('absent', `there is no ${path} in ${where}`);
     if (layer !== undefined) return nothing;
     const { key } = keyOf(path);
-    for (const digest of layeredImage(repository, chosen).layers.toReversed()) {
+    // A manifest may name a layer as often as it likes.
+    for (const digest of new Set(layeredImage(repository, chosen).layers.toReversed())) {
       const below = new FileTree(await this.#layers.filesOf(repository, digest, signal)).find(key);
       const isThere = below !== undefined && (below.file === undefined || below.file.type !== undefined);
       if (isThere) {

@@ -114,6 +114,8 @@ describe('files of an image', () => {
     assert.equal(attachmentText('os-release'), 'attachment; filename="os-release"');
     assert.doesNotMatch(attachmentText('a"\r\nx: y\ud800'), /[\r\n]|[^ -~]/);
     assert.match(attachmentText('..'), /filename="_"/);
+    // A character of two parts that lies where the name is cut.
+    assert.match(attachmentText(`${'a'.repeat(199)}😀.txt`), /filename="a+_"/);
   });
 
   it('that a later layer deletes are gone, and the answer says where they still are', async () => {
@@ -173,6 +175,7 @@ describe('files of an image', () => {
         { name: 'two', type: '1', link: 'one' },
         { name: 'loop', type: '2', link: 'loop' },
         { name: 'lost', type: '1', link: 'none' },
+        { name: 'dangling', type: '2', link: '/run/none' },
       ]),
     ]);
     const links = (path: string) =>
@@ -180,6 +183,12 @@ describe('files of an image', () => {
     assertProblem(await links('/one'), 400, 'invalid', /circle/);
     assertProblem(await links('/loop'), 400, 'invalid', /circle/);
     assertProblem(await links('/lost'), 404, 'not-found', /link to none/);
+    assertProblem(
+      await links('/dangling'),
+      404,
+      'not-found',
+      /is a link to \/run\/none, and nothing is there/,
+    );
     // Who may not see the repository is not told what is in it.
     const ben = await shared().addUser('ben');
     for (const rest of ['files', 'file?path=/secret', `file?path=/secret&layer=${layers[0]?.digest}`]) {

@@ -42,9 +42,9 @@ export async function sendContent(
   { request, reply }: Asking,
   { path, size, layer, bytes }: FileContent,
 ): Promise<Answer> {
-  describe(reply, 'application/octet-stream', path.slice(path.lastIndexOf('/') + 1));
-  reply.header('content-length', size).header('berth-layer', layer);
   try {
+    describe(reply, 'application/octet-stream', path.slice(path.lastIndexOf('/') + 1));
+    reply.header('content-length', size).header('berth-layer', layer);
     await stream(context, { request, reply }, async () => {
       for await (const part of bytes) await write(reply, part);
     });
@@ -114,7 +114,7 @@ export function attachmentText(name: string): string {
       .replace(/^\.+/, '_')
       .slice(0, 200) || 'file';
   if (plain === name) return `attachment; filename="${plain}"`;
-  const encoded = encodeURIComponent(name.toWellFormed().slice(0, 200)).replace(
+  const encoded = encodeURIComponent(name.slice(0, 200).toWellFormed()).replace(
     /['()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   );
