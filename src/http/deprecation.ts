@@ -34,8 +34,18 @@ export function warnOfDeprecation(
   deprecation: Deprecation,
 ): void {
   const before = [reply.getHeader('warning') ?? []].flat().map(String);
-  const line = warningText(repository, reference, deprecation);
+  const room = longestWarning - before.reduce((bytes, each) => bytes + each.length, 0);
+  const line = shortened(warningText(repository, reference, deprecation), room);
   reply.header('warning', before.length === 0 ? line : [...before, line]);
+}
+
+/** The end of what does not fit beside other warnings, or since its repository has a longer name, is left out. */
+export function shortened(line: string, room: number): string {
+  if (line.length <= room) return line;
+  const ending = Buffer.from('…"', 'utf8').toString('latin1');
+  // Neither half a character of UTF-8 nor half an escape stays.
+  const kept = line.slice(0, room - ending.length).replace(/[\u00c0-\u00ff][\u0080-\u00bf]*$/, '');
+  return kept.replace(/(?<!\\)((?:\\\\)*)\\$/, '$1') + ending;
 }
 
 /** What is wrong with a notice; undefined: nothing. */
