@@ -25,6 +25,13 @@ const readOnlySentence =
   'the registry is read-only at the moment: pulls go on, pushes and deletes are refused';
 const spaceIsFreshForMilliseconds = 1000;
 
+/** The registry takes no changes just now, and the message says why. */
+export class ReadOnlyError extends OciError {
+  constructor(message: string) {
+    super('UNAVAILABLE', message);
+  }
+}
+
 export class WriteGate {
   readonly #blobs: BlobStore;
   readonly #ballast: Ballast;
@@ -79,7 +86,7 @@ export class WriteGate {
   admitChange(): void {
     this.admitCare();
     const { message } = this.readOnly();
-    if (message !== undefined) throw new OciError('UNAVAILABLE', message);
+    if (message !== undefined) throw new ReadOnlyError(message);
   }
 
   /** Throws OciError UNSUPPORTED (405) where deleting is switched off, else like admitChange. */

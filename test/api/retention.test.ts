@@ -143,6 +143,9 @@ describe('a preview', () => {
     assert.deepEqual((await api.admin.post(path('preview'), {})).body.items, []);
     assert.deepEqual(await tagsOf(api, 'acme/app'), ['v1', 'v2', 'v3']);
     assertProblem(await api.admin.post(path('preview'), { cursor: 'x' }), 400, 'invalid');
+    const elsewhere = Buffer.from('"other/app 0"').toString('base64url');
+    assertProblem(await api.admin.post(path('preview'), { cursor: elsewhere }), 400, 'invalid');
+    assertProblem(await api.admin.post(path('preview'), { repository: 'acme/no' }), 404, 'not-found');
   });
 });
 

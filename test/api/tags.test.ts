@@ -295,6 +295,14 @@ describe('setting a tag', () => {
     assert.equal((await admin.put(`${tagsOf('acme/web')}/v2?dryRun=true`, { digest })).status, 200);
     assertProblem(await admin.delete(`${tagsOf('acme/web')}/v1`), 503, 'read-only');
   });
+
+  it('is not removed while the registry is read-only, and a dry run of that says so, too', async (t) => {
+    const { admin, push } = await startShop(t);
+    await push('acme/web', 'v1');
+    await admin.put('/read-only', { readOnly: true, message: 'moving house' });
+    assertProblem(await admin.delete(`${tagsOf('acme/web')}/v1`), 503, 'read-only', /moving house/);
+    assertProblem(await admin.delete(`${tagsOf('acme/web')}/v1?dryRun=true`), 503, 'read-only', /moving/);
+  });
 });
 
 describe('what was deleted', () => {
@@ -470,6 +478,21 @@ describe('a notice of deprecation', () => {
       assertProblem(await patch(message), 400, 'invalid');
     assertProblem(await patch('ok', 'a\r\nx: y'), 400, 'invalid');
     assertProblem(await admin.patch(`${tagsOf('acme/web')}/v9`, { deprecation: null }), 404, 'not-found');
+    const wrong = (deprecation: unknown) => admin.patch(`${tagsOf('acme/web')}/v1`, { deprecation });
+    assertProblem(
+      await wrong({ message: 'x'.repeat(2001) }),
+      400,
+      'invalid',
+      /^deprecation\/message: .*2000/,
+    );
+    assertProblem(
+      await wrong({ message: 'x', instead: 'y' }),
+      400,
+      'invalid',
+      /allowed: message, replacement/,
+    );
+    assertProblem(await wrong({}), 400, 'invalid', /^deprecation\/message: this is missing/);
+    assertProblem(await wrong('gone'), 400, 'invalid', /^deprecation: use object, or null/);
     assert.equal((await patch('x'.repeat(2000))).status, 200);
   });
 });

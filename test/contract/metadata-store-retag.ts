@@ -318,6 +318,21 @@ function describeRestores(name: string, open: OpenMetadataStore): void {
       );
     });
 
+    test('what was deleted later never has the number of something that came back or was given up', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      const seen = new Set<number>();
+      for (const end of ['restore', 'purge', 'restore'] as const) {
+        const digest = await putManifest(store, app, manifestOf({ note: end }), { tags: [end] });
+        await store.manifests.remove(app, digest, alice);
+        const [deleted] = await deletedOf(store);
+        const id = deleted?.id ?? 0;
+        assert.ok(!seen.has(id), `${id} again`);
+        seen.add(id);
+        if (end === 'restore') await store.deleted.restoreManifest({ id, origin: bob, dryRun: false });
+        else await store.deleted.purgeManifest(id, bob);
+      }
+    });
+
     test('a tag brings its deleted manifest back for those who may', async (t) => {
       const store = await open(t, { clock: manualClock() });
       const digest = await putManifest(store, app, manifestOf({ note: '1' }), { tags: ['v1'] });

@@ -31,9 +31,15 @@ export const sql = {
   parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
   childrenOf: `SELECT m.id, m.digest FROM manifest_child c JOIN manifest m ON m.id = c.child_id WHERE c.parent_id = ?`,
   dropChildEdges: 'DELETE FROM manifest_child WHERE parent_id = ?',
-  addTrash: `INSERT INTO trash (repository_id, digest, media_type, subject, artifact_type, image_bytes, tags, children,
+  // People name what was deleted by its number, and may do so later: none is given twice.
+  nextTrashId: `INSERT INTO instance (key, value)
+    SELECT 'last_trash_id', CAST(coalesce((SELECT max(id) FROM trash), 0) + 1 AS TEXT) WHERE true
+    ON CONFLICT (key) DO UPDATE SET
+      value = CAST(max(CAST(value AS INTEGER) + 1, CAST(excluded.value AS INTEGER)) AS TEXT)
+    RETURNING CAST(value AS INTEGER)`,
+  addTrash: `INSERT INTO trash (id, repository_id, digest, media_type, subject, artifact_type, image_bytes, tags, children,
       missing, size, platforms, signs, pulls, pulled_at, pushed_at, pushed_by, deleted_at, deleted_by, until_ticks, bytes)
-    SELECT m.repository_id, m.digest, m.media_type, m.subject, m.artifact_type, m.image_bytes, ?, ?,
+    SELECT ?, m.repository_id, m.digest, m.media_type, m.subject, m.artifact_type, m.image_bytes, ?, ?,
       (SELECT json_group_array(json_array(x.digest, x.expected)) FROM missing_reference x WHERE x.manifest_id = m.id),
       s.size, s.platforms, s.signs, coalesce(p.pulls, 0), coalesce(p.last_at, 0), m.pushed_at, m.pushed_by, ?, ?, ?, m.bytes
     FROM manifest m JOIN manifest_summary s ON s.manifest_id = m.id LEFT JOIN pull_count p ON p.manifest_id = m.id
@@ -80,7 +86,8 @@ export class ManifestWrites {
     this.#keep = keep;
     this.#statements = prepareAll(db, sql);
     for (const key of ['manifestByDigest', 'childrenOf'] as const) this.#statements[key].raw();
-    for (const key of ['parentOf', 'blobsOf', 'repositoryByOldName'] as const) this.#statements[key].pluck();
+    for (const key of ['parentOf', 'blobsOf', 'nextTrashId', 'repositoryByOldName'] as const)
+      this.#statements[key].pluck();
   }
 
   putManifest(now: Now, input: PutManifest): PutManifestOutcome {
@@ -265,7 +272,9 @@ export class ManifestWrites {
   }
 
   #moveToTrash(now: Now, id: number, tags: readonly Tag[], children: readonly Digest[], origin: Origin) {
-    const { lastInsertRowid } = this.#statements.addTrash.run(
+    const trashId = this.#statements.nextTrashId.get() as number;
+    this.#statements.addTrash.run(
+      trashId,
       JSON.stringify(tags),
       JSON.stringify(children),
       now.at,
@@ -273,7 +282,7 @@ export class ManifestWrites {
       now.ticks + this.#keep.undeleteSeconds,
       id,
     );
-    this.#statements.addTrashBlobs.run(lastInsertRowid, id);
+    this.#statements.addTrashBlobs.run(trashId, id);
   }
 
   /** Takes the edges away; each link that was referenced by this manifest alone gets a lease. */

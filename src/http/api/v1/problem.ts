@@ -8,6 +8,7 @@ import { InvalidPasswordError } from '../../../auth/password-rules.ts';
 import { OciError } from '../../../oci/errors.ts';
 import { protectionText } from '../../../registry/protection.ts';
 import { quotaDenied } from '../../../registry/quota.ts';
+import { ReadOnlyError } from '../../../registry/writes.ts';
 import { QuotaExceededError } from '../../../storage/care-store.ts';
 import { TagProtectedError } from '../../../storage/protection-store.ts';
 import { drainBody } from '../../body.ts';
@@ -140,6 +141,7 @@ export function asProblem(error: unknown): Problem {
   if (error instanceof QuotaExceededError) {
     return new Problem('quota-exceeded', quotaDenied(error.excess).message);
   }
+  if (error instanceof ReadOnlyError) return new Problem('read-only', error.message);
   if (error instanceof TagProtectedError) return new Problem('immutable', protectionText(error.protection));
   const oci = asOciError(error);
   const meant = error instanceof OciError;

@@ -1,7 +1,7 @@
 // The rules of retention of a namespace, and what they would do.
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Static, Type } from 'typebox';
-import { parseRepositoryName, type RepositoryName } from '../../../oci/name.ts';
+import { namespaceOf, parseRepositoryName, type RepositoryName } from '../../../oci/name.ts';
 import {
   itemOf,
   ReportMaker,
@@ -10,7 +10,7 @@ import {
 } from '../../../registry/retention.ts';
 import type { CompiledRules, RetentionRules } from '../../../registry/retention-rules.ts';
 import type { ApiContext } from './context.ts';
-import { afterName, pageMembers, writeCursor } from './pages.ts';
+import { afterName, pageMembers, writeCursor, wrongCursor } from './pages.ts';
 import { invalidMember, notFound, parseMember } from './problem.ts';
 import { assertPatternIn, requireIfMatch } from './protection.ts';
 import { type Call, found, type Routes } from './route.ts';
@@ -235,9 +235,13 @@ async function* repositoriesOf(
     const { repository } = body;
     const name = parseMember('/repository', () => parseRepositoryName(repository));
     assertPatternIn(namespace, name, '/repository');
+    if ((await registry.metadata.repositories.find(name))?.live !== true)
+      throw notFound(`repository ${name}`);
     yield name;
     return;
   }
+  // A cursor is the caller's to write: nothing of another namespace is told by one.
+  if (from !== undefined && namespaceOf(from) !== namespace) throw wrongCursor();
   if (from !== undefined) yield from;
   yield* registry.retention.repositories(namespace, from);
 }

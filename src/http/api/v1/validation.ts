@@ -70,13 +70,37 @@ function summaryOf(faults: readonly MemberFault[]): string {
   return `${where}: ${first.detail}`;
 }
 
-// Of a union (keyword anyOf) each branch reports too; only the union itself can say what is allowed.
+// Of a union (keyword anyOf) each branch reports too. Where one alone is meant (an object, or null), it says what is wrong inside;
+// else only the union itself can say what is allowed.
 function faultsOf(findings: readonly Finding[], schema: TSchema, prefix: string): MemberFault[] {
-  const unions = findings.filter(({ keyword }) => keyword === 'anyOf').map(({ schemaPath }) => schemaPath);
+  const hidden = new Set<Finding>();
+  for (const union of findings.filter(({ keyword }) => keyword === 'anyOf')) {
+    const branches = branchFindings(findings, union);
+    const meant = branches.filter((branch) => !branch.some((finding) => isOtherThing(finding, union)));
+    const [only] = meant.length === 1 ? meant : [];
+    if (only !== undefined) hidden.add(union);
+    for (const finding of branches.filter((branch) => branch !== only).flat()) hidden.add(finding);
+  }
   return findings
-    .filter(({ keyword }) => keyword !== 'boolean')
-    .filter(({ schemaPath }) => !unions.some((union) => schemaPath.startsWith(`${union}/anyOf`)))
+    .filter((finding) => finding.keyword !== 'boolean' && !hidden.has(finding))
     .flatMap((finding) => faultsOfOne(finding, schema, prefix));
+}
+
+function branchFindings(findings: readonly Finding[], union: Finding): Finding[][] {
+  const start = `${union.schemaPath}/anyOf/`;
+  const branches = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const { schemaPath, instancePath } = finding;
+    if (!schemaPath.startsWith(start) || !instancePath.startsWith(union.instancePath)) continue;
+    const branch = schemaPath.slice(start.length).split('/')[0] ?? '';
+    branches.set(branch, [...(branches.get(branch) ?? []), finding]);
+  }
+  return [...branches.values()];
+}
+
+/** Whether the value is nothing that the branch is for, and not only a bad one of its kind. */
+function isOtherThing({ keyword, instancePath }: Finding, union: Finding): boolean {
+  return instancePath === union.instancePath && ['type', 'enum', 'const'].includes(keyword);
 }
 
 function faultsOfOne(finding: Finding, schema: TSchema, prefix: string): MemberFault[] {
