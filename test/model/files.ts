@@ -174,7 +174,8 @@ export function installFiles(): void {
     return fd;
   });
   replace('close', {}, (disk, fd: number) => disk.closed(fd));
-  (fs as unknown as Record<string, unknown>).closeSync = (fd: number): void => {
+  // Without a callback it is no turn, but the disk has to know: the number may soon be another file's.
+  fs.closeSync = (fd: number): void => {
     const disk = diskNow();
     if (disk === undefined) original.closeSync(fd);
     else disk.closed(fd);
