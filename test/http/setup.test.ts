@@ -1,5 +1,6 @@
 // The setup kit over HTTP: files made out to the host that was asked, without a secret.
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { errorCode } from '../support/client.ts';
@@ -45,5 +46,19 @@ describe('GET /-/setup/CLIENT', () => {
     assert.equal(reply.status, 404);
     assert.equal(await errorCode(reply.clone()), 'UNSUPPORTED');
     assert.match(await reply.text(), /podman, docker, containerd, kubernetes, quadlet/);
+  });
+
+  it('answers with its own address where the Host header is none', async (t) => {
+    const { url } = await startRegistry(t);
+    const { hostname, port, host } = new URL(url);
+    for (const wrong of [':::', '[', 'a:99999', 'a"b', '$(id)']) {
+      const text = await new Promise<string>((resolve, reject) => {
+        const path = '/-/setup/podman';
+        get({ hostname, port, path, headers: { host: wrong } }, async (reply) => {
+          resolve(Buffer.concat(await reply.toArray()).toString());
+        }).on('error', reject);
+      });
+      assert.ok(text.includes(`location = "${host}"`), text);
+    }
   });
 });

@@ -6,11 +6,25 @@ import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+import { escapeControls } from './text.ts';
 
-/** Writes an answer to stdout. Throws CommandError where the registry breaks it off. */
-export async function writeStream(stream: IncomingMessage, { stdout }: CommandContext): Promise<void> {
+/**
+ * Writes an answer to stdout; to a terminal with control characters written out, because whoever made an image is not to steer the
+ * terminal of who looks into it. Throws CommandError where the registry breaks it off.
+ */
+export async function writeStream(stream: AsyncIterable<unknown>, { stdout }: CommandContext): Promise<void> {
+  const decoder = new TextDecoder();
+  const shown = (text: string): string =>
+    text
+      .split(/([\t\n])/)
+      .map(keepBlanks)
+      .join('');
   try {
-    for await (const part of stream) stdout.write(part as Buffer);
+    for await (const part of stream) {
+      if (stdout.isTTY === true) stdout.write(shown(decoder.decode(part as Buffer, { stream: true })));
+      else stdout.write(part as Buffer);
+    }
+    if (stdout.isTTY === true) stdout.write(shown(decoder.decode()));
   } catch (error) {
     throw brokenOff(error);
   }
@@ -35,6 +49,10 @@ export async function saveStream(
     throw new CommandError(exitCodes.failed, `${path} cannot be written: ${code}`, { cause: error });
   }
   return { path, bytes: target.bytesWritten };
+}
+
+function keepBlanks(text: string): string {
+  return text === '\t' || text === '\n' ? text : escapeControls(text);
 }
 
 function brokenOff(cause: unknown): CommandError {
