@@ -126,14 +126,6 @@ const wrongCounts: Readonly<Record<string, readonly [spoil: string, told: RegExp
     `UPDATE repository SET manifests = 0 WHERE name = 'team/app'`,
     /^repository team\/app: the count of its manifests is off by -1$/,
   ],
-  'the tags of a repository': [
-    `UPDATE repository SET tags = tags + 2 WHERE name = 'team/app'`,
-    /^repository team\/app: what it holds is off by 2 tags, 0 bytes, 0 bytes of its own$/,
-  ],
-  'the bytes of a repository': [
-    `UPDATE repository SET linked_bytes = linked_bytes - 3, own_bytes = own_bytes + 4 WHERE name = 'team/app'`,
-    /^repository team\/app: what it holds is off by 0 tags, -3 bytes, 4 bytes of its own$/,
-  ],
   'how many repositories have a blob': [
     'UPDATE namespace_blob SET links = links + 1 WHERE blob_id = (SELECT max(blob_id) FROM namespace_blob)',
     /^blob \d+ in namespace \d+: the count of its repositories is wrong$/,
