@@ -126,10 +126,6 @@ const wrongCounts: Readonly<Record<string, readonly [spoil: string, told: RegExp
     `UPDATE repository SET manifests = 0 WHERE name = 'team/app'`,
     /^repository team\/app: the count of its manifests is off by -1$/,
   ],
-  'the tags of a repository': [
-    `UPDATE repository SET tags = tags + 2 WHERE name = 'team/app'`,
-    /^repository team\/app: the count of its tags is off by 2$/,
-  ],
   'how many repositories have a blob': [
     'UPDATE namespace_blob SET links = links + 1 WHERE blob_id = (SELECT max(blob_id) FROM namespace_blob)',
     /^blob \d+ in namespace \d+: the count of its repositories is wrong$/,

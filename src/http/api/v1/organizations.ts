@@ -8,7 +8,8 @@ import { created, found, nothing, type Routes } from './route.ts';
 import { description, name, strict, visibility } from './schemas.ts';
 
 export function organizationRoutes(routes: Routes, context: ApiContext): void {
-  const { organizations, namespaces } = context.registry.metadata.accounts;
+  const { metadata, writes } = context.registry;
+  const { organizations, namespaces } = metadata.accounts;
   const { reservedNames } = context.config.access;
 
   routes.declare('organizations', 'POST', '/organizations', {
@@ -67,7 +68,8 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
       return { removes: [`organization:${known}`], repositories };
     },
     handle: async ({ params, origin }) => {
-      const removed = await organizations.remove({ name: params.organization, origin });
+      const { organization: name } = params;
+      const removed = await writes.withBallast(() => organizations.remove({ name, origin }));
       if (removed.outcome === 'unknown') throw notFound(`organization ${params.organization}`);
       return nothing;
     },
