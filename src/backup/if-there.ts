@@ -1,3 +1,5 @@
+// Paths that may lead nowhere.
+
 /** What `found` gives, or undefined where its path leads nowhere. */
 export async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
   try {
