@@ -1,4 +1,5 @@
-// Files and folders that may not be there: that is an answer here, and every other failure is one.
+// Paths that may lead nowhere.
+
 /** What `found` gives, or undefined where its path leads nowhere. */
 export async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
   try {
