@@ -149,7 +149,10 @@ function removeUser(routes: Routes, context: ApiContext): void {
       const { user: account } = params;
       refuseBoth(query);
       const deleteRepositories = query.deleteRepositories === true;
-      const remove = () => users.remove({ name: account, deleteRepositories, origin });
+      const remove = () =>
+        context.registry.writes.withBallast(() =>
+          users.remove({ name: account, deleteRepositories, origin }),
+        );
       let removed = await remove();
       const { transferTo } = query;
       // All else is in order. What is pushed meanwhile is moved as well.
