@@ -64,7 +64,7 @@ function rowWriter(db: Database.Database, folder: string) {
       db.prepare(`INSERT INTO manifest (repository_id, digest, media_type, image_bytes, pushed_at, pushed_by,
       lease_ticks, bytes) VALUES (?, ?, ?, 0, 0, 'bench', 0, ?)`),
     edge: db.prepare('INSERT INTO manifest_blob VALUES (?, ?, ?)'),
-    tag: db.prepare('INSERT INTO tag VALUES (?, ?, ?, 0)'),
+    tag: db.prepare('INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, 0)'),
     trash:
       db.prepare(`INSERT INTO trash (repository_id, digest, media_type, tags, children, pushed_at, pushed_by,
       deleted_at, deleted_by, until_ticks, bytes) VALUES (?, ?, ?, '[]', '[]', 0, 'bench', 0, 'bench', ?, ?)`),

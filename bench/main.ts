@@ -21,12 +21,13 @@ import { lists } from './rows/lists.ts';
 import { processRows } from './rows/process.ts';
 import { reads } from './rows/reads.ts';
 import { slowFsync } from './rows/slow-fsync.ts';
+import { tagLists } from './rows/tags.ts';
 import { transfers } from './rows/transfers.ts';
 import { berth, type Contender, dockerRegistry, remote } from './servers.ts';
 import { formatHeading, formatResult } from './table.ts';
 import { findTool } from './tools.ts';
 
-const usualSuites = [reads, transfers, images, lists, processRows, collection, access];
+const usualSuites = [reads, transfers, images, lists, tagLists, processRows, collection, access];
 
 function selectSuites(options: Options): Suite[] {
   const suites = options.slowFsync || options.only.length > 0 ? [...usualSuites, slowFsync] : usualSuites;

@@ -6,26 +6,33 @@ import type { Logger } from 'pino';
 import { managementApi } from './http/api/v1/api.ts';
 import type { ApiContext } from './http/api/v1/context.ts';
 import { needGuard } from './http/api/v1/needs-guard.ts';
-import { isManagement, sendProblem } from './http/api/v1/problem.ts';
 import { createServer, refuseConnection, type TlsMaterial } from './http/connections.ts';
-import { asOciError, errorBody, replyNotFound, replyWithError } from './http/errors.ts';
+import { replyWithError } from './http/errors.ts';
 import { guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
 import { createMetrics, type Metrics, metricsRoutes } from './http/metrics.ts';
 import { observe } from './http/observe.ts';
-import { escapeRepositoryPath } from './http/repository-path.ts';
 import { searchRoutes } from './http/search.ts';
+import { setupRoutes } from './http/setup.ts';
 import { startPageRoutes } from './http/start-page.ts';
 import { tokenRoutes } from './http/token.ts';
+import { DeclaredPaths, longestPath, refuseUnrouted, routedTarget } from './http/unrouted.ts';
 import { baseRoutes } from './http/v2/base.ts';
 import { blobRoutes } from './http/v2/blobs.ts';
 import { listRoutes } from './http/v2/lists.ts';
 import { manifestRoutes } from './http/v2/manifests.ts';
 import { referrerRoutes } from './http/v2/referrers.ts';
+import { announceSignatures, signatureRoutes } from './http/v2/signatures.ts';
 import { uploadRoutes } from './http/v2/uploads.ts';
 
-/** Longer than any parameter that is valid, so that a parser and not the router says what is wrong with it. */
-const longestParameter = 8192;
+/** On every answer: nothing that is kept here may act as a page of this origin, or be guessed to be of another type. */
+const everyAnswer = {
+  'docker-distribution-api-version': 'registry/2.0',
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+};
 
 export interface App {
   readonly fastify: FastifyInstance;
@@ -43,22 +50,13 @@ export interface DeclaredRoute {
 /** The application over its context, not yet listening. `tls` makes it speak HTTPS. */
 export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | undefined): App {
   const { config } = context;
-  const metrics = createMetrics(context.registry);
+  const metrics = createMetrics(context.registry, context.webhooks);
   const app = Fastify({
     serverFactory: (listener) => createServer(config.limits, tls, listener) as Server,
     clientErrorHandler: refuseConnection,
-    rewriteUrl: (request) => escapeRepositoryPath(request.url ?? '/'),
-    routerOptions: { maxParamLength: longestParameter },
-    frameworkErrors: (error, request, reply) => {
-      if (isManagement(request)) return sendProblem(error, request, reply);
-      const oci = asOciError(error);
-      reply.raw
-        .writeHead(oci.status, {
-          'content-type': 'application/json; charset=utf-8',
-          'docker-distribution-api-version': 'registry/2.0',
-        })
-        .end(errorBody(oci));
-    },
+    rewriteUrl: (request) => routedTarget(request.url ?? '/'),
+    // Never reached: a parser says what is wrong with a parameter that is too long.
+    routerOptions: { maxParamLength: longestPath },
     // Schemas are the management API's alone, which has compilers of its own: Fastify would load ajv for nothing.
     schemaController: { compilersFactory: { buildValidator: noCompiler, buildSerializer: noCompiler } },
     genReqId: requestIds(),
@@ -70,26 +68,30 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   });
 
   const routes: DeclaredRoute[] = [];
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const one of [method].flat()) routes.push({ method: one, url });
+  const paths = new DeclaredPaths();
+  app.addHook('onRoute', ({ method, url, config }) => {
+    for (const one of [method].flat()) {
+      routes.push({ method: one, url });
+      paths.add(one, url, config);
+    }
   });
   app.setErrorHandler(replyWithError);
   app.addHook('onRequest', (_request, reply, done) => {
-    reply
-      .header('docker-distribution-api-version', 'registry/2.0')
-      .header('x-content-type-options', 'nosniff');
+    reply.headers(everyAnswer);
     if (tls !== undefined) reply.header('strict-transport-security', 'max-age=31536000');
     if (context.draining()) reply.header('connection', 'close');
     done();
   });
+  if (config.signatures.simpleSigning) announceSignatures(app);
   observe(app, log, metrics, config.log.requests);
   guard(app, { ...context, decideNeed: needGuard(context), onRefusal: metrics.refuse });
   passBodiesOn(app);
-  app.setNotFoundHandler({}, replyNotFound);
+  app.setNotFoundHandler({}, refuseUnrouted(paths));
 
   healthRoutes(app, context);
   if (config.metrics.address === undefined) metricsRoutes(app, metrics);
   startPageRoutes(app, context);
+  setupRoutes(app, context);
   tokenRoutes(app, context, metrics.refuse);
   searchRoutes(app, context);
   baseRoutes(app);
@@ -98,7 +100,8 @@ export function buildApp(context: ApiContext, log: Logger, tls: TlsMaterial | un
   blobRoutes(app, context);
   uploadRoutes(app, context);
   referrerRoutes(app, context);
-  managementApi(app, context);
+  if (config.signatures.simpleSigning) signatureRoutes(app, context);
+  managementApi(app, context, paths);
   return { fastify: app, metrics, routes };
 }
 

@@ -102,7 +102,8 @@ export type Authentication =
   | { readonly outcome: 'throttled'; readonly retryAfterSeconds: number };
 
 export type Decision =
-  | { readonly outcome: 'allowed' }
+  /** `servedAs`: the name asked for is an old one of this repository, which is read under it. */
+  | { readonly outcome: 'allowed'; readonly servedAs?: RepositoryName }
   /** Nobody signed in, and signing in might help: 401 with the challenge. */
   | { readonly outcome: 'unauthenticated' }
   /** Signed in, and a fresh token would do: 401 with the challenge and error="insufficient_scope". */

@@ -65,7 +65,9 @@ export function createAuthority(options: AuthorityOptions): Authority {
     settings: { refreshLifetime: config.auth.refreshToken.lifetime, session: config.auth.session },
   });
   const access =
-    mode === 'open' ? openAccess({ openOnNetwork }) : tokenAccess({ policy, credentials, tokens, clock });
+    mode === 'open'
+      ? openAccess({ openOnNetwork, policy })
+      : tokenAccess({ policy, credentials, tokens, clock });
   const parts = { mode, access, policy, passwords, credentials, tokens, signIns };
   return { ...parts, ...upkeep(options, parts) };
 }

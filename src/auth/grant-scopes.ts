@@ -2,7 +2,7 @@
 // an error (distribution's token specification): what is not granted, unknown or malformed is left out.
 import { parseRepositoryName, type RepositoryName } from '../oci/name.ts';
 import { formatScope, parseScope, type Scope } from '../oci/scope.ts';
-import type { Role } from '../storage/account-store.ts';
+import type { MovedRepository, Role } from '../storage/account-store.ts';
 import type { Visibility } from '../storage/metadata-store.ts';
 import { roleForAction, type TokenScopes } from './access.ts';
 import type { Rights } from './rights.ts';
@@ -27,19 +27,29 @@ export async function grantScopes(options: {
   readonly asked: readonly string[];
   readonly rights: Rights;
   readonly findVisibility: (repository: RepositoryName) => Promise<Visibility | undefined>;
+  /** The repository that is served under an old name. */
+  readonly findMoved: (name: RepositoryName) => Promise<MovedRepository | undefined>;
   /** Unix seconds. */
   readonly now: number;
 }): Promise<readonly GrantedScope[]> {
   const { repositories, catalog } = sortScopes(options.asked);
   const granted: GrantedScope[] = [];
   for (const [repository, asked] of repositories) {
-    const visibility = await options.findVisibility(repository);
-    const actions = actionsOf(options.rights.roleOn(repository, visibility, options.now));
+    const actions = actionsOf(await roleFor(repository, options));
     const given = actions.filter((action) => asked.has(action) || asked.has('*'));
     if (given.length > 0) granted.push({ type: 'repository', name: repository, actions: given });
   }
   if (catalog) granted.push({ type: 'registry', name: 'catalog', actions: ['*'] });
   return granted;
+}
+
+async function roleFor(
+  repository: RepositoryName,
+  { rights, findVisibility, findMoved, now }: Parameters<typeof grantScopes>[0],
+): Promise<Role | undefined> {
+  const moved = await findMoved(repository);
+  const role = moved && rights.roleOnOldName(repository, moved, now);
+  return role ?? rights.roleOn(repository, await findVisibility(repository), now);
 }
 
 /** The actions that a role allows, as tokens name them. */

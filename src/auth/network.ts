@@ -10,6 +10,12 @@ export function networkOf(address: string): string {
   return mapped ?? `${groups.slice(0, 4).map(hex).join(':')}::/64`;
 }
 
+/** `address` without its zone, and as IPv4 where IPv6 only carries one (::ffff:10.0.0.1); anything else as it is. */
+export function unmapped(address: string): string {
+  const plain = address.replace(/%.*$/, '').toLowerCase();
+  return isIP(plain) === 6 ? (embeddedIPv4(expand(plain)) ?? plain) : plain;
+}
+
 /** The eight groups of an IPv6 address. */
 function expand(address: string): readonly number[] {
   const dotted = /(?:^|:)(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1];

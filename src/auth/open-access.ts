@@ -1,7 +1,10 @@
 // Access mode `open`: everybody on this machine may push and pull, as with registry:2 on a laptop. A request that was passed
 // on by a proxy, or whose Host is not this machine (a web page with DNS rebinding), is refused unless openOnNetwork is set.
 import { BlockList, isIP } from 'node:net';
-import { type Access, openPrincipal, type RequestFacts } from './access.ts';
+import type { RepositoryName } from '../oci/name.ts';
+import type { PolicyStore } from '../storage/account-store.ts';
+import { type Access, type Action, type Decision, openPrincipal, type RequestFacts } from './access.ts';
+import { movedSentence } from './refusals.ts';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -27,7 +30,10 @@ const howToOpen =
   'this registry is open to its own machine only. Set access.openOnNetwork: true to open it to the network, without any sign-in';
 
 /** The policy of mode `open`. */
-export function openAccess(options: { readonly openOnNetwork: boolean }): Access {
+export function openAccess(options: {
+  readonly openOnNetwork: boolean;
+  readonly policy: Pick<PolicyStore, 'findMoved'>;
+}): Access {
   return {
     mode: 'open',
     authenticate: async (facts) => {
@@ -38,7 +44,7 @@ export function openAccess(options: { readonly openOnNetwork: boolean }): Access
         ? { outcome: 'principal', principal: openPrincipal }
         : { outcome: 'refused', reason };
     },
-    decide: async () => ({ outcome: 'allowed' }),
+    decide: (_principal, action, repository) => decide(options.policy, action, repository),
     visibility: async () => () => true,
   };
 }
@@ -58,6 +64,18 @@ function repeating(judge: (text: string) => boolean): (text: string) => boolean 
 
 const comesFromLoopback = repeating(isLoopbackAddress);
 const isForLoopback = repeating(isLoopbackHost);
+
+// Everybody may everything; only an old name is read and nothing else.
+async function decide(
+  policy: Pick<PolicyStore, 'findMoved'>,
+  action: Action,
+  repository: RepositoryName | undefined,
+): Promise<Decision> {
+  const moved = repository && (await policy.findMoved(repository));
+  if (repository === undefined || moved === undefined) return { outcome: 'allowed' };
+  if (action === 'pull') return { outcome: 'allowed', servedAs: moved.name };
+  return { outcome: 'denied', reason: movedSentence(repository, moved.name) };
+}
 
 function refusalOf(facts: RequestFacts): string | undefined {
   if (facts.forwarded) return `the request came through a proxy, and ${howToOpen}`;

@@ -47,7 +47,7 @@ export class PasswordHashes {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(cost: number, run: RunHashJob = runInThreads()) {
+  constructor(cost: number, run: RunHashJob = runInThread) {
     this.cost = cost;
     this.#run = run;
   }
@@ -93,15 +93,14 @@ export class PasswordHashes {
   }
 }
 
-// As many threads as jobs at one time, each taken from those that are free.
-function runInThreads(): RunHashJob {
-  const free = Array.from({ length: atOnce }, () => new HashThread());
-  return async (job) => {
-    const thread = free.pop() ?? new HashThread();
-    try {
-      return await thread.run(job);
-    } finally {
-      free.push(thread);
-    }
-  };
+/** The threads of this process that have nothing to do; no more than jobs were done at one time. */
+const free: HashThread[] = [];
+
+async function runInThread(job: HashJob): Promise<string | boolean> {
+  const thread = free.pop() ?? new HashThread();
+  try {
+    return await thread.run(job);
+  } finally {
+    free.push(thread);
+  }
 }

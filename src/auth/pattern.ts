@@ -1,12 +1,15 @@
 // Patterns of repository names, the objects of grants and ceilings: anchored full names whose components may hold `*` (any
 // characters but the slash), with `**` alone as the last component for everything below. `**` by itself is the registry.
 import { namespaceOf, parseRepositoryName, type RepositoryName } from '../oci/name.ts';
+import { wholeRegistry as everything, matchesComponents } from '../oci/name-pattern.ts';
 import { InvalidNameError } from './account-name.ts';
+
+export { matchesPattern } from '../oci/name-pattern.ts';
 
 export type Pattern = string & { readonly __brand: 'Pattern' };
 
 /** Every repository. */
-export const wholeRegistry = '**' as Pattern;
+export const wholeRegistry = everything as Pattern;
 
 /** As long as the longest repository name. */
 const longestPattern = 255;
@@ -33,57 +36,6 @@ export function parsePattern(text: string): Pattern {
     throw refuse('use a repository name, with * inside components, as in acme/web, acme/web-* or acme/**');
   }
   return text as Pattern;
-}
-
-/** Whether `name` is one of those that `pattern` stands for. Takes time in proportion to the lengths, whatever the pattern. */
-export function matchesPattern(pattern: string, name: RepositoryName): boolean {
-  if (pattern === wholeRegistry) return true;
-  const star = pattern.indexOf('*');
-  if (star < 0) return pattern === name;
-  if (pattern.endsWith('/**')) return liesBelow(pattern.slice(0, -3), name);
-  // Most patterns are of another place, and this tells it at once.
-  if (!name.startsWith(pattern.slice(0, star))) return false;
-  return matchesComponents(pattern.split('/'), name.split('/'));
-}
-
-function liesBelow(folder: string, name: RepositoryName): boolean {
-  // A name without a slash belongs to library: `library/**` takes it too.
-  if (!name.includes('/')) return folder === namespaceOf(name);
-  if (!folder.includes('*')) return name.startsWith(`${folder}/`);
-  const components = folder.split('/');
-  const found = name.split('/');
-  return found.length > components.length && matchesComponents(components, found.slice(0, components.length));
-}
-
-function matchesComponents(patterns: readonly string[], components: readonly string[]): boolean {
-  if (patterns.length !== components.length) return false;
-  return patterns.every((pattern, index) => matchesGlob(pattern, components[index] ?? ''));
-}
-
-/**
- * Whether `text` fits `glob`, in which `*` stands for any characters, or none. Goes back to the last star only, which is
- * enough, so that no pattern takes more than the product of the lengths.
- */
-function matchesGlob(glob: string, text: string): boolean {
-  let inGlob = 0;
-  let inText = 0;
-  let star = -1;
-  let resume = 0;
-  while (inText < text.length) {
-    // A star is looked for first: the text may hold one too, where it is a pattern itself.
-    if (glob[inGlob] === '*') {
-      star = inGlob++;
-      resume = inText;
-    } else if (glob[inGlob] === text[inText]) {
-      inGlob++;
-      inText++;
-    } else if (star >= 0) {
-      inGlob = star + 1;
-      inText = ++resume;
-    } else return false;
-  }
-  while (glob[inGlob] === '*') inGlob++;
-  return inGlob === glob.length;
 }
 
 /** The namespace that everything a pattern matches lies in; undefined for the whole registry. */

@@ -6,6 +6,7 @@ import type {
   Credential,
   CredentialStore,
   HeldGrant,
+  MovedRepository,
   PolicyStore,
   SubjectFacts,
 } from '../storage/account-store.ts';
@@ -105,6 +106,11 @@ export class Policy {
   /** Visibility of a repository; undefined where there is none. */
   findVisibility(repository: RepositoryName): Promise<Visibility | undefined> {
     return this.#store.findVisibility(repository);
+  }
+
+  /** The repository that is served under a name which was its own once. */
+  findMoved(name: RepositoryName): Promise<MovedRepository | undefined> {
+    return this.#store.findMoved(name);
   }
 
   /** A user or robot that is neither removed nor disabled. */

@@ -38,6 +38,16 @@ export function deniedSentence(
   return `${rights.name} may pull ${repository}, but ${needed}`;
 }
 
+/**
+ * For a change under a name that a moved repository had. `today`: its present name, for who may see that; to others it is not told
+ * where it went.
+ */
+export function movedSentence(old: RepositoryName, today: RepositoryName | undefined): string {
+  return today === undefined
+    ? `the name ${old} is kept for a repository that was moved: use another name`
+    : `repository ${old} was moved to ${today}, and is only read under its old name: use ${today}`;
+}
+
 // Where the person may, but not with this credential. Visibility plays no part: it gives neither pushing nor deleting.
 function ceilingSentence(
   rights: Rights,

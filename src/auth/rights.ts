@@ -3,6 +3,7 @@
 import { namespaceOf, type RepositoryName } from '../oci/name.ts';
 import {
   type HeldGrant,
+  type MovedRepository,
   type RegistryRole,
   type Role,
   roles,
@@ -103,6 +104,27 @@ export class Rights {
     }
     if (role === undefined && this.#sees(visibility)) role = 'read';
     return this.#limitRole(role);
+  }
+
+  /**
+   * The role on a moved repository under an old name: to read it, and no more, for whoever may read it under its name of today. The
+   * repositories that a credential is limited to are meant by either name.
+   */
+  roleOnOldName(old: RepositoryName, moved: MovedRepository, now: number): Role | undefined {
+    const ceiling = this.#mayTouch(old)
+      ? this.ceiling && { ...this.ceiling, patterns: undefined }
+      : this.ceiling;
+    return lesser(this.within(ceiling).roleOn(moved.name, moved.visibility, now), 'read');
+  }
+
+  /** Patterns of what it may read, besides what its visibility shows. */
+  readPatterns(now: number): readonly string[] {
+    return this.#patternsWith('read', now);
+  }
+
+  /** Visibilities that show a repository to it without a grant. */
+  get seenVisibilities(): readonly Visibility[] {
+    return (['public', 'internal'] as const).filter((visibility) => this.#sees(visibility));
   }
 
   /** The role on everything in a namespace, of which names inside may have more. */

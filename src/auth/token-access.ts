@@ -1,7 +1,7 @@
 // Access mode `token`: everybody signs in, and today's policy decides each request. What a bearer token carries can only narrow
 // that; it never gives what the policy has taken away.
 import type { RepositoryName } from '../oci/name.ts';
-import type { Role } from '../storage/account-store.ts';
+import type { MovedRepository, Role } from '../storage/account-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import {
   type Access,
@@ -19,7 +19,7 @@ import {
 import type { BearerTokens } from './bearer-tokens.ts';
 import type { Credentials } from './credentials.ts';
 import type { Policy } from './policy.ts';
-import { deniedSentence, hiddenSentence } from './refusals.ts';
+import { deniedSentence, hiddenSentence, movedSentence } from './refusals.ts';
 import type { Rights } from './rights.ts';
 import { includesRole } from './roles.ts';
 
@@ -160,6 +160,11 @@ interface Question {
 async function decideOn({ policy, clock }: TokenAccessOptions, question: Question): Promise<Decision> {
   const { principal, rights, action, repository } = question;
   const now = clock.unixSeconds();
+  const moved = await policy.findMoved(repository);
+  if (moved !== undefined) {
+    const decision = decideOnOldName(question, moved, now);
+    if (decision !== undefined) return decision;
+  }
   const needed = roleForAction[action];
   // Grants alone are enough for most: the repository is looked up only where its visibility can matter.
   let role: Role | undefined = rights.roleOn(repository, undefined, now);
@@ -172,6 +177,25 @@ async function decideOn({ policy, clock }: TokenAccessOptions, question: Questio
   if (role === undefined)
     return { outcome: 'hidden', reason: hiddenSentence(rights, action, repository, now) };
   return { outcome: 'denied', reason: deniedSentence(rights, action, repository, now) };
+}
+
+// undefined: to this caller it is a name like any other, under which there is nothing.
+function decideOnOldName(
+  { principal, rights, action, repository }: Question,
+  moved: MovedRepository,
+  now: number,
+): Decision | undefined {
+  const maySee = rights.roleOnOldName(repository, moved, now) !== undefined;
+  if (action === 'pull') {
+    if (!maySee) return undefined;
+    const scopes = scopesOf(principal);
+    const isCarried = scopes === undefined || carries(scopes, repository, action);
+    return isCarried ? { outcome: 'allowed', servedAs: moved.name } : insufficientScope;
+  }
+  const mayOtherwise = includesRole(rights.roleOn(repository, undefined, now), roleForAction[action]);
+  if (!maySee && !mayOtherwise) return undefined;
+  if (isNobody(principal)) return unauthenticated;
+  return { outcome: 'denied', reason: movedSentence(repository, maySee ? moved.name : undefined) };
 }
 
 // Without a token a public repository may be pulled at once; a token narrows, as everybody's does.

@@ -1,18 +1,24 @@
 // A folder of backups, and what is where in it:
-//   berth-backups.json                       whose backups these are
+//   berth-backups.json                       whose backups these are: of one registry and of what was restored from it
 //   backups/<time>/backup.json, berth.db     a backup; `backup.json` tells of it
 //   backups/<time>.partial/                  one that was cut short or is being made; removed by the next
 //   blobs/<algorithm>/<2 hex>/<hex>          blobs by digest, shared by all backups
+//   locks/                                   who works in the folder just now (folder-lock.ts)
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { algorithmOf, type Digest, digestAlgorithms, hexOf, isDigest } from '../oci/digest.ts';
+import { isJsonObject } from '../oci/json.ts';
+import { makeFolder, NoFolderPossibleError } from '../storage/make-folder.ts';
+import { ifThere } from './if-there.ts';
 
 /** What `backup.json` says. */
 export interface BackupRecord {
   readonly format: 1;
   readonly name: string;
   readonly instance: string;
+  /** Which data folder it was made of. Backups from before there was this are of the registry that was never restored. */
+  readonly madeBy?: BackupMaker | undefined;
   /** RFC 3339: the moment that it shows is between these. */
   readonly startedAt: string;
   readonly finishedAt: string;
@@ -30,15 +36,41 @@ export interface BackupRecord {
   readonly damaged: readonly Digest[];
 }
 
+export interface BackupMaker {
+  /** Unlike the instance, a restore gives the restored registry another one. */
+  readonly copy: string;
+  readonly host: string;
+}
+
+/** A folder where a backup should be, and why it is none. */
+export interface UnreadableBackup {
+  readonly name: string;
+  readonly unreadable: string;
+}
+
+/** The copy of a registry that made a backup. */
+export function makerOf({ madeBy, instance }: BackupRecord): string {
+  return madeBy?.copy ?? instance;
+}
+
 /** The folder holds other things, or the backups of another registry; nothing was changed. */
 export class BackupFolderError extends Error {
   override readonly name = 'BackupFolderError';
 }
 
+/** Makes a folder with all above it. Throws BackupFolderError where there can be none. */
+export async function makeReachable(path: string): Promise<void> {
+  try {
+    await makeFolder(path);
+  } catch (error) {
+    if (!(error instanceof NoFolderPossibleError)) throw error;
+    throw new BackupFolderError(`${path} cannot be made: ${error.message}. Choose another folder`);
+  }
+}
+
 const markerName = 'berth-backups.json';
 const recordName = 'backup.json';
 const partialSuffix = '.partial';
-const backupName = /^\d{8}T\d{6}Z-[0-9a-f]{4}$/;
 const databaseName = 'berth.db';
 
 export class BackupFolder {
@@ -50,7 +82,7 @@ export class BackupFolder {
 
   /** Makes the folder, or checks that it is one of `instance`'s backups. Throws BackupFolderError. */
   async claim(instance: string): Promise<void> {
-    await mkdir(this.path, { recursive: true, mode: 0o700 });
+    await makeReachable(this.path);
     const owner = await this.findInstance();
     if (owner === undefined) {
       const found = (await readdir(this.path)).filter((name) => name !== 'lost+found');
@@ -80,12 +112,36 @@ export class BackupFolder {
 
   /** Whole backups, oldest first. */
   async list(): Promise<readonly BackupRecord[]> {
-    const records: BackupRecord[] = [];
-    for (const name of (await this.#names()).filter((found) => backupName.test(found)).sort()) {
+    return (await this.listAll()).filter((backup): backup is BackupRecord => !('unreadable' in backup));
+  }
+
+  /** Whole backups, oldest first, and among them those that do not tell what they are: nobody knows which blobs they need. */
+  async listAll(): Promise<readonly (BackupRecord | UnreadableBackup)[]> {
+    const found: (BackupRecord | UnreadableBackup)[] = [];
+    for (const name of await this.#names())
+      if (!name.endsWith(partialSuffix)) found.push(await this.#read(name));
+    const timeOf = (one: BackupRecord | UnreadableBackup) =>
+      'unreadable' in one ? one.name : one.startedAt.replaceAll(/[-:]/g, '');
+    return found.sort((one, other) => (timeOf(one) < timeOf(other) ? -1 : 1));
+  }
+
+  async #read(name: string): Promise<BackupRecord | UnreadableBackup> {
+    try {
       const record = await readJson(join(this.path, 'backups', name, recordName));
-      if (record?.format === 1) records.push({ ...(record as unknown as BackupRecord), name });
+      if (record === undefined) return { name, unreadable: `it has no ${recordName}` };
+      if (isRecord(record)) return { ...record, name };
+      if (record.format === 1) return { name, unreadable: `its ${recordName} is damaged` };
+      return { name, unreadable: `its ${recordName} is of another format: use a newer Berth` };
+    } catch (error) {
+      if (!(error instanceof BackupFolderError)) throw error;
+      return { name, unreadable: `its ${recordName} is damaged` };
     }
-    return records;
+  }
+
+  /** Where the locks of the folder are: `writing` for whoever makes or removes backups, `reading` for any few who read them. */
+  get locks(): { readonly writing: readonly string[]; readonly reading: readonly string[] } {
+    const path = (name: string): string => join(this.path, 'locks', name);
+    return { writing: [path('writing')], reading: [1, 2, 3, 4].map((slot) => path(`reading-${slot}`)) };
   }
 
   /** Names of backups that were cut short, or are being made just now. */
@@ -146,8 +202,12 @@ export class BackupFolder {
     await rm(this.blobPath(digest), { force: true });
   }
 
+  /** Also those that somebody has given another name. */
   async #names(): Promise<readonly string[]> {
-    return (await ifThere(readdir(join(this.path, 'backups')))) ?? [];
+    const entries = (await ifThere(readdir(join(this.path, 'backups'), { withFileTypes: true }))) ?? [];
+    return entries
+      .filter((entry) => !entry.isFile() && !entry.name.startsWith('.') && entry.name !== 'lost+found')
+      .map(({ name }) => name);
   }
 }
 
@@ -201,16 +261,6 @@ export class PartialBackup {
   }
 }
 
-/** What `found` gives, or undefined where its path leads nowhere. */
-export async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
-  try {
-    return await found;
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(String((error as { code?: unknown }).code))) return undefined;
-    throw error;
-  }
-}
-
 /** Makes a file's content, or a folder's entries, durable. */
 async function syncPath(path: string): Promise<void> {
   await using(await open(path, 'r'), (handle) => handle.sync());
@@ -237,8 +287,28 @@ async function readJson(path: string): Promise<Readonly<Record<string, unknown>>
   const text = await ifThere(readFile(path, 'utf8'));
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    if (isJsonObject(value)) return value;
   } catch (cause) {
     throw new BackupFolderError(`${path} is damaged`, { cause });
   }
+  throw new BackupFolderError(`${path} is damaged`);
+}
+
+const textMembers = ['instance', 'startedAt', 'finishedAt', 'version'] as const;
+const countMembers = ['schema', 'repositories', 'manifests', 'tags', 'blobs', 'blobBytes'] as const;
+
+function isRecord(value: Readonly<Record<string, unknown>>): value is BackupRecord & typeof value {
+  const { format, database, damaged, madeBy } = value;
+  return (
+    format === 1 &&
+    textMembers.every((name) => typeof value[name] === 'string') &&
+    countMembers.every((name) => typeof value[name] === 'number') &&
+    isJsonObject(database) &&
+    typeof database.digest === 'string' &&
+    typeof database.size === 'number' &&
+    Array.isArray(damaged) &&
+    (madeBy === undefined ||
+      (isJsonObject(madeBy) && typeof madeBy.copy === 'string' && typeof madeBy.host === 'string'))
+  );
 }

@@ -16,7 +16,8 @@ import {
   type SnapshotFacts,
   type Snapshots,
 } from '../storage/snapshot.ts';
-import { BackupFolder, type PartialBackup } from './backup-folder.ts';
+import { BackupFolder, BackupFolderError, type PartialBackup } from './backup-folder.ts';
+import { type FolderLock, takeLock, UnwritableFolderError } from './folder-lock.ts';
 import { type PruneReport, pruneBackups } from './prune.ts';
 import { digestOfFile, writeCopy } from './verified-copy.ts';
 import { type VerifyReport, verifyBackups } from './verify.ts';
@@ -27,6 +28,8 @@ export interface BackupSurroundings {
   readonly unlinks: Pick<Unlinks, 'hold'>;
   readonly snapshots: Snapshots;
   readonly unixSeconds: () => number;
+  /** The name of this machine, for people. */
+  readonly host: string;
   /** Of this program. */
   readonly version: string;
 }
@@ -53,6 +56,8 @@ export type BackupReport = Readonly<Record<string, unknown>> & {
   }[];
   readonly verified: VerifyReport | undefined;
   readonly pruned: PruneReport | undefined;
+  /** Why older backups stay that were to go; the new one is whole all the same. */
+  readonly notPruned?: string;
 };
 
 const atATime = 4;
@@ -68,16 +73,49 @@ export async function createBackup(
 ): Promise<BackupReport> {
   const started = performance.now();
   const folder = new BackupFolder(request.destination);
+  let lock: FolderLock | undefined;
   try {
-    const { name, copier } = await takeBackup(around, folder, run);
-    const verified = request.verify ? await verifyBackups(folder, around.snapshots, run, name) : undefined;
-    const prunes = request.keep !== undefined && (verified?.faults.length ?? 0) === 0;
-    const pruned = prunes ? await pruneBackups(folder, request.keep ?? 1, around.snapshots, run) : undefined;
+    await folder.claim(await around.metadata.instance());
+    // Before removing is held back: collections go on while another registry has the folder.
+    lock = await lockFolder(folder, run);
+    const guarded = lock.guard(run);
+    const { name, copier } = await takeBackup(around, folder, guarded);
+    const verified = request.verify
+      ? await verifyBackups(folder, around.snapshots, guarded, name)
+      : undefined;
+    const isSound = (verified?.faults.length ?? 0) === 0;
+    const pruning = isSound ? await prune(around, folder, request.keep, guarded) : { pruned: undefined };
     const { blobs, bytes, damaged } = copier;
     const seconds = (performance.now() - started) / 1000;
-    return { name, seconds, blobs, bytes, damaged, verified, pruned };
+    return { name, seconds, blobs, bytes, damaged, verified, ...pruning };
   } catch (error) {
     throw asFault(error);
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function lockFolder(folder: BackupFolder, run: WorkRun): Promise<FolderLock> {
+  try {
+    return await takeLock(folder.locks.writing, 'a backup', run);
+  } catch (error) {
+    throw error instanceof UnwritableFolderError ? error.cause : error;
+  }
+}
+
+async function prune(
+  around: BackupSurroundings,
+  folder: BackupFolder,
+  keep: number | undefined,
+  run: WorkRun,
+): Promise<Pick<BackupReport, 'pruned' | 'notPruned'>> {
+  if (keep === undefined) return { pruned: undefined };
+  try {
+    const copy = await around.metadata.copy();
+    return { pruned: await pruneBackups(folder, { keep, copy }, around.snapshots, run) };
+  } catch (error) {
+    if (!(error instanceof BackupFolderError)) throw error;
+    return { pruned: undefined, notPruned: error.message };
   }
 }
 
@@ -110,6 +148,7 @@ async function takeBackup(
       startedAt: rfc3339(startedAt),
       finishedAt: rfc3339(around.unixSeconds()),
       version: around.version,
+      madeBy: { copy: await around.metadata.copy(), host: around.host },
       database: { digest, size: (await stat(databasePath)).size },
     });
     partial = undefined;
@@ -127,7 +166,6 @@ async function beginBackup(
   folder: BackupFolder,
   startedAt: number,
 ): Promise<PartialBackup> {
-  await folder.claim(await metadata.instance());
   await folder.removePartial();
   const partial = await folder.begin(startedAt);
   try {

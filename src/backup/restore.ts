@@ -1,14 +1,15 @@
 // Making the data folder of a registry from a backup. Only into a folder that is new: what is used is never written to.
-
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
 import { type BlobStore, DigestMismatchError, type Location } from '../storage/blob-store.ts';
 import type { RestoringDatabase, SnapshotBlob, Snapshots } from '../storage/snapshot.ts';
-import { type BackupFolder, BackupFolderError, type BackupRecord, ifThere } from './backup-folder.ts';
+import { type BackupFolder, BackupFolderError, type BackupRecord, makeReachable } from './backup-folder.ts';
+import { ifThere } from './if-there.ts';
+import { reading } from './reading.ts';
 import { digestOfFile } from './verified-copy.ts';
 
 /** The folder to restore into holds something; nothing was changed. */
@@ -48,6 +49,16 @@ export async function restoreBackup(
   around: { readonly snapshots: Snapshots; readonly openStore: (folder: string) => Promise<BlobStore> },
   run: WorkRun,
 ): Promise<RestoreReport> {
+  return await reading(request.source, 'a restore', run, (guarded) =>
+    restoreLocked(request, around, guarded),
+  );
+}
+
+async function restoreLocked(
+  request: RestoreRequest,
+  around: { readonly snapshots: Snapshots; readonly openStore: (folder: string) => Promise<BlobStore> },
+  run: WorkRun,
+): Promise<RestoreReport> {
   const { source, target } = request;
   const backup = await chooseBackup(source, request.name);
   const database = source.databasePath(backup.name);
@@ -55,7 +66,7 @@ export async function restoreBackup(
     throw new BackupFolderError(
       `${database} is not the database that was written: verify the backups and choose another`,
     );
-  await mkdir(target, { recursive: true, mode: 0o700 });
+  await makeReachable(target);
   const [used] = await readdir(target);
   if (used !== undefined)
     throw new FolderUsedError(
@@ -80,6 +91,10 @@ export async function restoreBackup(
 }
 
 async function chooseBackup(source: BackupFolder, name: string | undefined): Promise<BackupRecord> {
+  const found = await source.listAll();
+  const broken = found.find((backup) => 'unreadable' in backup && backup.name === name);
+  if (broken !== undefined && 'unreadable' in broken)
+    throw new BackupFolderError(`the backup ${name} cannot be restored: ${broken.unreadable}`);
   const all = await source.list();
   const chosen = name === undefined ? all.at(-1) : all.find((record) => record.name === name);
   if (chosen !== undefined) return chosen;

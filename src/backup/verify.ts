@@ -3,7 +3,9 @@ import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
 import { type BlobHolder, listAllBlobs, type Snapshots } from '../storage/snapshot.ts';
-import { type BackupFolder, BackupFolderError, ifThere } from './backup-folder.ts';
+import { type BackupFolder, BackupFolderError } from './backup-folder.ts';
+import { ifThere } from './if-there.ts';
+import { reading } from './reading.ts';
 import { digestOfFile } from './verified-copy.ts';
 
 export interface BackupFault {
@@ -27,25 +29,44 @@ export interface VerifyReport {
 const atATime = 4;
 const mostHolders = 20;
 
-/** Verifies one backup by name, or all of a folder. Changes nothing. Throws BackupFolderError where there is none. */
+/** Like verifyBackups, while no backup can be removed. */
+export async function verifyUndisturbed(
+  folder: BackupFolder,
+  snapshots: Snapshots,
+  run: WorkRun,
+  name?: string,
+): Promise<VerifyReport> {
+  return await reading(folder, 'a verification', run, (guarded) =>
+    verifyBackups(folder, snapshots, guarded, name),
+  );
+}
+
+/**
+ * Verifies one backup by name, or all of a folder. Changes nothing. Throws BackupFolderError where there is none. Nobody may be
+ * removing any.
+ */
 export async function verifyBackups(
   folder: BackupFolder,
   snapshots: Snapshots,
   run: WorkRun,
   name?: string,
 ): Promise<VerifyReport> {
-  const records = (await folder.list()).filter((record) => name === undefined || record.name === name);
-  if (records.length === 0)
+  const found = (await folder.listAll()).filter((backup) => name === undefined || backup.name === name);
+  if (found.length === 0)
     throw new BackupFolderError(
       `${folder.path} has no ${name === undefined ? '' : `${name}, or any other `}backup`,
     );
   const faults: BackupFault[] = [];
   const needed = new Map<Digest, { readonly size: number; readonly backups: string[] }>();
-  for (const record of records) {
+  for (const record of found) {
+    if ('unreadable' in record) {
+      faults.push({ backup: record.name, digest: undefined, found: record.unreadable, holders: [] });
+      continue;
+    }
     const path = folder.databasePath(record.name);
-    const found = await checkDatabase(path, record.database.digest, snapshots, run);
-    if (found !== undefined) {
-      faults.push({ backup: record.name, digest: undefined, found, holders: [] });
+    const fault = await checkDatabase(path, record.database.digest, snapshots, run);
+    if (fault !== undefined) {
+      faults.push({ backup: record.name, digest: undefined, found: fault, holders: [] });
       continue;
     }
     const known = new Set(record.damaged);
@@ -73,7 +94,7 @@ export async function verifyBackups(
     run.progress(done, bytes, { faults: faults.length });
   });
   const partial = await folder.listPartial();
-  return { backups: records.map((record) => record.name), partial, blobs: needed.size, bytes, faults };
+  return { backups: found.map((record) => record.name), partial, blobs: needed.size, bytes, faults };
 }
 
 async function checkDatabase(

@@ -1,4 +1,5 @@
 // The care of the store in a running server: what can be asked for, and what begins by itself.
+import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { createBackup } from '../backup/create.ts';
 import type { Config } from '../config/config.ts';
@@ -9,6 +10,7 @@ import { openLiveRegistry } from '../import/live-registry.ts';
 import { openOciLayout } from '../import/oci-layout.ts';
 import type { ImportSource } from '../import/source.ts';
 import type { CareTasks, ImportTask } from '../registry/care-tasks.ts';
+import type { CollectionRequest } from '../registry/collector.ts';
 import { type OperationRun, SameKindRunningError } from '../registry/operations.ts';
 import type { Registry } from '../registry/registry.ts';
 import { runOnSchedule } from '../registry/schedule.ts';
@@ -34,6 +36,7 @@ export interface CareOptions {
 export class Care implements CareTasks {
   readonly #options: CareOptions;
   readonly #schedules: (() => Promise<void>)[] = [];
+  #stopping = false;
 
   constructor(options: CareOptions) {
     this.#options = options;
@@ -50,15 +53,19 @@ export class Care implements CareTasks {
       log.warn({ err }, 'operations that were running when the server ended cannot be marked yet');
     });
     if (!byItself) return;
-    const { collector, scrub, backup } = config;
+    const { collector, scrub, backup, retention } = config;
     if (collector.enabled) {
       const request = { dryRun: false, now: false, force: false };
-      this.#every(collector.schedule, 'collection', () => this.collect(request, system));
+      // A backup may be due in the same minute.
+      this.#every(collector.schedule, 'collection', () =>
+        this.#collect(request, system, { afterBackup: true }),
+      );
     }
     const { schedule, destination, keep, verify } = backup;
     if (schedule !== undefined && destination !== undefined) {
       this.#every(schedule, 'backup', () => this.backUp({ destination, keep, verify }, system));
     }
+    if (retention.enabled) this.#retainOnSchedule(retention.schedule);
     if (scrub.enabled) registry.backgroundScrub.start();
   }
 
@@ -70,6 +77,7 @@ export class Care implements CareTasks {
   /** Ends what runs at its next step; the rows say that it was interrupted. */
   async stop(): Promise<void> {
     const { registry } = this.#options;
+    this.#stopping = true;
     // A schedule waits for what it began, and that ends only when the operations do.
     const schedules = this.#schedules.splice(0).map((end) => end());
     await registry.backgroundScrub.stop();
@@ -77,9 +85,8 @@ export class Care implements CareTasks {
     await Promise.all(schedules);
   }
 
-  collect(request: Parameters<CareTasks['collect']>[0], origin: Origin): Promise<number> {
-    const { operations, collector } = this.#options.registry;
-    return operations.start('gc', { ...request }, origin, (run) => collector.collect(run, request));
+  collect(request: CollectionRequest, origin: Origin): Promise<number> {
+    return this.#collect(request, origin, { afterBackup: false });
   }
 
   scrub(request: Parameters<CareTasks['scrub']>[0], origin: Origin): Promise<number> {
@@ -91,7 +98,15 @@ export class Care implements CareTasks {
     const { registry, version, clock } = this.#options;
     const { metadata, store, unlinks, operations } = registry;
     const { unixSeconds } = clock;
-    const around = { metadata, store, unlinks, snapshots: sqliteSnapshots, unixSeconds, version };
+    const around = {
+      metadata,
+      store,
+      unlinks,
+      snapshots: sqliteSnapshots,
+      unixSeconds,
+      version,
+      host: hostname(),
+    };
     return operations.start('backup', { ...request }, origin, (run) => createBackup(around, request, run));
   }
 
@@ -107,11 +122,57 @@ export class Care implements CareTasks {
     });
   }
 
-  nextRun(kind: 'gc' | 'backup'): Date | undefined {
-    const { collector, backup } = this.#options.config;
-    const collected = collector.enabled ? collector.schedule : undefined;
-    const schedule = kind === 'gc' ? collected : backup.schedule;
+  retain(request: Parameters<CareTasks['retain']>[0], origin: Origin): Promise<number> {
+    const { operations, retention } = this.#options.registry;
+    return operations.start('retention', { ...request }, origin, (run) => retention.run(run, request));
+  }
+
+  nextRun(kind: 'gc' | 'backup' | 'retention'): Date | undefined {
+    const { collector, backup, retention } = this.#options.config;
+    const schedules = {
+      gc: collector.enabled ? collector.schedule : undefined,
+      backup: backup.schedule,
+      retention: retention.enabled ? retention.schedule : undefined,
+    };
+    const schedule = schedules[kind];
     return schedule === undefined ? undefined : parseSchedule(schedule).next(new Date());
+  }
+
+  /** A run for each namespace that has rules, one after the other. */
+  #retainOnSchedule(schedule: string): void {
+    const { metadata, operations, writes } = this.#options.registry;
+    const { log } = this.#options;
+    const work = async (): Promise<void> => {
+      if (writes.readOnly().message !== undefined) return;
+      for (let after: string | undefined, more = true; more && !this.#stopping; ) {
+        const page = await metadata.retention.listNamespaces({ after, limit: 100 });
+        for (const namespace of page.items) {
+          if (this.#stopping) return;
+          try {
+            await operations.wait(await this.retain({ namespace, dryRun: false }, system));
+          } catch (error) {
+            if (!(error instanceof SameKindRunningError)) throw error;
+            log.info(
+              { operation: error.id, namespace },
+              'a scheduled retention was left out: one is running',
+            );
+          }
+        }
+        more = page.more;
+        after = page.items.at(-1);
+      }
+    };
+    const onFailure = (err: unknown): void => log.error({ err }, 'a scheduled retention could not begin');
+    this.#schedules.push(runOnSchedule(parseSchedule(schedule), work, { onFailure }));
+  }
+
+  #collect(
+    request: CollectionRequest,
+    origin: Origin,
+    when: { readonly afterBackup: boolean },
+  ): Promise<number> {
+    const { operations, collector } = this.#options.registry;
+    return operations.start('gc', { ...request }, origin, (run) => collector.collect(run, request, when));
   }
 
   #every(schedule: string, what: string, begin: () => Promise<number>): void {

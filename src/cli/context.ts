@@ -3,7 +3,8 @@ import type { Environment } from '../config/environment.ts';
 import type { ExitCode } from './exit-codes.ts';
 
 export interface Output {
-  write(text: string): unknown;
+  /** Bytes as they are, where a file is put out. */
+  write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
 }
 

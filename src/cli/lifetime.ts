@@ -10,9 +10,16 @@ const sameKeyPressMilliseconds = 500;
 /** Beyond limits.shutdown: for the database's last checkpoint. */
 const extraShutdownSeconds = 15;
 
+/** How long a start may take to its next step, once it is to be broken off. */
+const longestBreakOffSeconds = 5;
+
 type End = { readonly signal: NodeJS.Signals } | { readonly error: unknown };
 
 export interface Lifetime {
+  /** Aborted when a signal comes before `untilEnd`: the start is to be broken off. */
+  readonly signal: AbortSignal;
+  /** To be called when that was done; the exit code of it. */
+  endOfStart(): ExitCode;
   /**
    * Waits for the end of `server`, drains it and resolves with the exit code: 0 after a signal, 1 after a fault. A second
    * signal, or a drain that takes much longer than `shutdownSeconds`, ends the process at once.
@@ -27,16 +34,33 @@ export interface Lifetime {
 export function beginLifetime(log: Logger, flush: () => void, reload: () => Promise<void>): Lifetime {
   const end = Promise.withResolvers<End>();
   const startedOnTerminal = hasTerminal();
+  const start = new AbortController();
+  let isUp = false;
+  let hardEnd: NodeJS.Timeout | undefined;
   let first: number | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (first === undefined) {
       first = performance.now();
       end.resolve({ signal });
+      if (!isUp) breakOff(signal);
     } else if (performance.now() - first > sameKeyPressMilliseconds) {
       log.warn(`second ${signal}: ending at once; interrupted uploads can be resumed`);
       flush();
+      if (!isUp) endHard();
       process.exit(signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.failed);
     }
+  };
+  const breakOff = (signal: NodeJS.Signals): void => {
+    log.info(`${signal}: breaking off the start`);
+    flush();
+    start.abort();
+    hardEnd = setTimeout(() => {
+      log.error(
+        'the start cannot be broken off, because a file or the network does not answer: ending at once',
+      );
+      flush();
+      endHard();
+    }, longestBreakOffSeconds * 1000).unref();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
@@ -52,7 +76,15 @@ export function beginLifetime(log: Logger, flush: () => void, reload: () => Prom
       .catch((err: unknown) => log.error({ err }, 'reload failed; all stays as it was'));
   });
   return {
+    signal: start.signal,
+    endOfStart() {
+      log.info('stopped');
+      flush();
+      return exitCodes.done;
+    },
     async untilEnd(server, shutdownSeconds) {
+      isUp = true;
+      clearTimeout(hardEnd);
       server.fatal.then((error) => end.resolve({ error })).catch(() => undefined);
       const reason = await end.promise;
       if ('signal' in reason)
@@ -64,6 +96,11 @@ export function beginLifetime(log: Logger, flush: () => void, reload: () => Prom
       return closed && 'signal' in reason ? exitCodes.done : exitCodes.failed;
     },
   };
+}
+
+/** Ends a process that has not promised anything to anybody yet. An exit would wait for the thread that waits for a file. */
+function endHard(): void {
+  process.kill(process.pid, 'SIGKILL');
 }
 
 /** Whether the terminal that this process belongs to is still open. When a window closes, the system sends SIGHUP too. */

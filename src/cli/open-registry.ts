@@ -1,5 +1,4 @@
 // The registry of a data folder: its lock, its stores and the rules over them.
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
@@ -12,6 +11,7 @@ import {
 import type { Clock } from '../storage/clock.ts';
 import { ballastFile } from '../storage/disk/ballast.ts';
 import { openDiskStore } from '../storage/disk/disk-store.ts';
+import { makeFolder } from '../storage/make-folder.ts';
 import { lockFolder } from '../storage/sqlite/lock.ts';
 import { openSqliteStore } from '../storage/sqlite/sqlite-store.ts';
 
@@ -28,7 +28,7 @@ export async function openRegistry(
 ): Promise<OpenRegistry> {
   const fatal = Promise.withResolvers<Error>();
   let registry: Registry | undefined;
-  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  await makeFolder(config.data);
   const lock = lockFolder(config.data);
   opened.push(() => lock.release());
   const onFatal = (error: Error) => {
@@ -42,6 +42,7 @@ export async function openRegistry(
     clock,
     leaseSeconds: config.collector.lease,
     undeleteSeconds: config.repositories.undeleteFor,
+    oldNameSeconds: config.repositories.keepOldNameFor,
     onFatal,
   });
   opened.push(() => metadata.close());

@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts';
 import type { SettingInForce } from '../config/in-force.ts';
 import type { ApiContext } from '../http/api/v1/context.ts';
 import { replaceCertificate, type TlsMaterial } from '../http/connections.ts';
+import { Stopping } from '../http/stopping.ts';
 import { TransferWatch } from '../http/transfer-watch.ts';
 import type { Registry } from '../registry/registry.ts';
 import { type Clock, systemClock } from '../storage/clock.ts';
@@ -15,6 +16,7 @@ import { Care } from './care.ts';
 import { ensureFirstAdministrator, type FirstPassword, forgetFirstPassword } from './first-administrator.ts';
 import { openListeners, type Place } from './listeners.ts';
 import { openRegistry, settingsOf } from './open-registry.ts';
+import { openWebhooks } from './open-webhooks.ts';
 import { writeServerFile } from './server-file.ts';
 
 export interface RunningServer extends Place {
@@ -45,6 +47,8 @@ export interface ServerOptions {
   readonly runtimeFolder?: string | undefined;
   /** The configuration in force, for people; without it the API shows none. */
   readonly settings?: () => readonly SettingInForce[];
+  /** Breaks the start off: what was opened is closed again, and startServer throws the signal's reason. */
+  readonly signal?: AbortSignal;
   /** For tests: the two clocks. */
   readonly clock?: Clock;
 }
@@ -71,15 +75,24 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 async function start(options: ServerOptions, opened: Undo): Promise<Omit<RunningServer, 'close'>> {
   const { config, log, version, clock = systemClock } = options;
   const onSocketAlone = options.listen === 'socket';
+  const goOn = () => options.signal?.throwIfAborted();
   const tls = onSocketAlone ? undefined : await readTls(config);
+  goOn();
   const { registry, fatal } = await openRegistry({ config, log, clock }, opened);
+  goOn();
   const { authority, firstPassword } = await openIdentity({ config, log, clock, registry }, opened);
+  goOn();
   const transfers = new TransferWatch(config.limits.slowestTransfer);
   opened.push(() => transfers.close());
   const care = new Care({ config, registry, log, version, clock });
   let draining = false;
+  let place: Place | undefined;
   const { access } = authority;
+  const stopping = new Stopping();
+  const hooks = openWebhooks({ config, registry, log, version, clock, urlOf: () => place?.url });
   const context: ApiContext = {
+    ...hooks,
+    stopping,
     ...{ config, version, access, authority, registry, transfers, clock, care },
     draining: () => draining,
     passwordChanged: (user) => forgetFirstPassword(config, user),
@@ -87,15 +100,18 @@ async function start(options: ServerOptions, opened: Undo): Promise<Omit<Running
   };
   const app = buildApp(context, log, tls);
   const { runtimeFolder } = options;
-  const place = await openListeners({ config, app, onSocketAlone, runtimeFolder }, opened);
+  place = await openListeners({ config, app, onSocketAlone, runtimeFolder }, opened);
   opened.push(await announce(options, onSocketAlone ? null : place.url, place.socket));
   // Before the listeners wait for their requests: whoever watches an operation is told of its end.
   opened.push(() => care.stop());
+  opened.push(() => hooks.webhooks.stop());
   opened.push(() => {
     draining = true;
+    stopping.begin();
   });
   registry.sweep.start();
   await care.start(!onSocketAlone);
+  if (!onSocketAlone) await hooks.webhooks.start();
   const reload = async (changed: Config) => {
     const renewed = await readTls(changed);
     if (renewed !== undefined) replaceCertificate(app.fastify.server, renewed);

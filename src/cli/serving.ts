@@ -31,8 +31,10 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   const isNew = await isNewFolder(config.data);
   try {
     const runtimeFolder = context.environment.XDG_RUNTIME_DIR || undefined;
-    server = await startServer({ config, log, version, runtimeFolder, settings: () => settings });
+    const { signal } = lifetime;
+    server = await startServer({ config, log, version, runtimeFolder, signal, settings: () => settings });
   } catch (error) {
+    if (lifetime.signal.aborted) return context.finish(lifetime.endOfStart());
     flush();
     throw asStartFailure(error, config, context.userId);
   }

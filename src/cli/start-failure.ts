@@ -1,6 +1,7 @@
 // Why a server did not start, as a sentence that says what to do.
 import type { Config } from '../config/config.ts';
 import { DiskFullError } from '../storage/faults.ts';
+import { NoFolderPossibleError } from '../storage/make-folder.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 
 /** Errors of the stores that are sentences already. */
@@ -39,6 +40,10 @@ export function asStartFailure(error: unknown, config: Config, userId: number): 
     }
   }
   if (error.name === 'InvalidPasswordError') return wrong(`access.adminPassword: ${error.message}`);
+  if (error instanceof NoFolderPossibleError)
+    return failed(
+      `the data folder ${config.data} cannot be used: ${error.message}. Choose another with --data`,
+    );
   if (plainErrors.has(error.name)) return failed(error.message);
   if (error instanceof DiskFullError) {
     return failed(`the disk of ${config.data} is full: free some space, then start again (${error.message})`);

@@ -23,6 +23,7 @@ export interface Config {
     readonly adminPassword: string | undefined;
     readonly organizationsCreatedBy: 'administrators' | 'users';
     readonly personalNamespaces: boolean;
+    readonly createOnPush: boolean;
     readonly defaultVisibility: Visibility;
     readonly reservedNames: readonly string[];
   };
@@ -74,7 +75,12 @@ export interface Config {
       readonly total: number;
     };
   };
-  readonly repositories: { readonly undeleteFor: number; readonly historyKept: number };
+  readonly repositories: {
+    readonly undeleteFor: number;
+    readonly keepOldNameFor: number;
+    readonly historyKept: number;
+  };
+  readonly retention: { readonly enabled: boolean; readonly schedule: string };
   readonly collector: {
     readonly enabled: boolean;
     /** As in a crontab; parseSchedule reads it. */
@@ -96,6 +102,20 @@ export interface Config {
     /** A share, 0 to 1. */
     readonly warnAt: number;
   };
+  readonly signatures: {
+    readonly simpleSigning: boolean;
+  };
+  readonly inspection: {
+    readonly archiveFileLimit: number;
+    readonly archiveRatioLimit: number;
+  };
+  readonly webhooks: {
+    /** Words, addresses, blocks and host names; webhooks/allowed-hosts.ts reads them. */
+    readonly allowedHosts: readonly string[];
+    readonly timeout: number;
+    readonly attempts: number;
+    readonly deliveriesKept: number;
+  };
   readonly backup: {
     readonly schedule: string | undefined;
     readonly destination: string | undefined;
@@ -116,7 +136,7 @@ export interface Config {
     readonly pageSize: number;
     readonly shutdown: number;
   };
-  readonly audit: { readonly keep: number };
+  readonly audit: { readonly keep: number; readonly recordPulls: boolean };
   readonly metrics: { readonly address: { readonly host: string; readonly port: number } | undefined };
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';

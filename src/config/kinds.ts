@@ -223,6 +223,16 @@ export const loopbackOrBlock: Kind<string> = {
   parse: (written) => (written === 'loopback' ? written : addressBlock.parse(written)),
 };
 
+/** Where webhooks may go: a word, an address or block, or a host name, also *.example.com. */
+export const webhookHost: Kind<string> = textKind(
+  'external, private, loopback, an IP address or block such as 10.1.2.0/24, or a host name such as hooks.example.com or *.example.com',
+  /^(?:[0-9A-Fa-f.:]{2,45}(?:\/\d{1,3})?|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?)$/,
+  ([text]) => {
+    const looksLikeAddress = /^[\d./]+$|:|\//.test(text);
+    return looksLikeAddress ? addressBlock.parse(text) : text.includes('..') ? undefined : text.toLowerCase();
+  },
+);
+
 /** The origin that clients type, without a trailing slash. */
 export const publicUrl: Kind<string> = textKind(
   'http:// or https://, a host and perhaps a port, without a path, such as https://registry.example.com',

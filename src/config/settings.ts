@@ -22,6 +22,7 @@ import {
   socketPlace,
   text,
   type Written,
+  webhookHost,
   wholeNumber,
 } from './kinds.ts';
 
@@ -115,6 +116,11 @@ export const settings = {
       flag,
       true,
       'Every user who is not a guest owns the namespace of the same name.',
+    ),
+    createOnPush: setting(
+      flag,
+      true,
+      'A push by somebody with the role write makes the repository; false: it has to be made first.',
     ),
     defaultVisibility: setting(
       oneOf('private', 'internal', 'public'),
@@ -210,7 +216,12 @@ export const settings = {
     undeleteFor: setting(
       duration({ never: true }),
       '14d',
-      'How long deleted manifests are kept before their bytes are freed.',
+      'How long deleted manifests and repositories can be restored before their bytes are freed.',
+    ),
+    keepOldNameFor: setting(
+      duration({ never: true }),
+      '90d',
+      'How long a moved repository is served under its old name, too.',
     ),
     historyKept: setting(
       duration({ never: true }),
@@ -241,6 +252,10 @@ export const settings = {
       'Every blob is read once in this time: the rate rises where it takes that.',
     ),
   },
+  retention: {
+    enabled: setting(flag, true, 'Runs the rules of retention by itself, where a namespace has some.'),
+    schedule: setting(schedule, '37 3 * * *', 'When they run; minute hour day month weekday.'),
+  },
   quotas: {
     registry: setting(
       size({ unlimited: true }),
@@ -261,6 +276,31 @@ export const settings = {
       reload,
     ),
     warnAt: setting(share, '80%', 'An event tells when so much of a quota is used.', reload),
+  },
+  signatures: {
+    simpleSigning: setting(
+      flag,
+      false,
+      'podman and skopeo keep simple signatures here; every pull of theirs then asks once more.',
+    ),
+  },
+  inspection: {
+    archiveFileLimit: setting(size(), '16MiB', 'The largest file that is read out of a layer.'),
+    archiveRatioLimit: setting(
+      wholeNumber(1, 100_000),
+      200,
+      'A layer that decompresses to more than so many times its size is not looked into (beyond 64 MiB).',
+    ),
+  },
+  webhooks: {
+    allowedHosts: setting(
+      listOf(webhookHost),
+      ['external'],
+      'Where webhooks may go: external, private, loopback, addresses and blocks, host names.',
+    ),
+    timeout: setting(duration({ longestDays: 1 }), '10s', 'How long a delivery may take in all.'),
+    attempts: setting(wholeNumber(1, 100), 12, 'So often a delivery is tried; twelve times are about a day.'),
+    deliveriesKept: setting(duration({ never: true }), '30d', 'How long the log of deliveries is kept.'),
   },
   backup: {
     schedule: optional(schedule, 'When a backup is made by itself; empty: only by command.'),
@@ -287,6 +327,11 @@ export const settings = {
   },
   audit: {
     keep: setting(duration({ never: true }), '365d', 'How long audited events are kept.'),
+    recordPulls: setting(
+      flag,
+      false,
+      'true: pulls are events too, for webhooks, the live stream and the audit.',
+    ),
   },
   metrics: {
     address: optional(

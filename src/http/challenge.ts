@@ -60,7 +60,10 @@ const hostPattern = /^[A-Za-z0-9._~:[\]-]{1,261}$/;
 export function publicBaseOf({ http }: Config, request: FastifyRequest): string {
   if (http.publicUrl !== undefined) return http.publicUrl;
   const { host, protocol } = request;
-  return `${protocol === 'https' ? 'https' : 'http'}://${hostPattern.test(host) ? host : ownHostOf(request)}`;
+  const scheme = protocol === 'https' ? 'https' : 'http';
+  // A host may be of the right characters and none all the same: a:99999, [.
+  const isUsable = hostPattern.test(host) && URL.canParse(`${scheme}://${host}`);
+  return `${scheme}://${isUsable ? host : ownHostOf(request)}`;
 }
 
 // A request without a usable Host header (HTTP/1.0) gets the address that it came to.

@@ -3,11 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Access, Action } from '../auth/access.ts';
 import type { Authority } from '../auth/authority.ts';
 import type { Config } from '../config/config.ts';
-import { OciError } from '../oci/errors.ts';
 import type { CareTasks } from '../registry/care-tasks.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Clock } from '../storage/clock.ts';
 import { publicBaseOf } from './challenge.ts';
+import { refuseMethod } from './errors.ts';
 import type { TransferWatch } from './transfer-watch.ts';
 
 export interface HttpContext {
@@ -32,27 +32,36 @@ export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 type Method = (typeof methods)[number];
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Of a path that a parameter of another one would fit as well: no request for it goes there. */
+    alone?: 'taken' | 'refused';
+  }
+}
+
 /**
- * Declares every method of one path: each with the action it needs, and all others as 405 with an Allow header. `handler`
- * names the path in logs and metrics.
+ * Declares the methods that one path takes, each with the action it needs. `handler` names the path in logs and metrics. With
+ * `alone` the path is none of those that a parameter of another one fits.
  */
 export function declare(
   app: FastifyInstance,
   url: string,
   handler: string,
   endpoints: Partial<Record<Method, readonly [Action, Handler]>>,
+  { alone = false } = {},
 ): void {
-  const allowed = methods.filter((method) => endpoints[method] !== undefined);
+  const allow = methods.filter((method) => endpoints[method] !== undefined).join(', ');
   for (const method of methods) {
     const endpoint = endpoints[method];
-    const [action, handle] = endpoint ?? (['none', () => refuseMethod(allowed)] as const);
-    app.route({ method, url, config: { action, handler }, handler: handle, exposeHeadRoute: false });
+    if (endpoint === undefined && !alone) continue;
+    const [action, handle] = endpoint ?? (['none', () => refuseMethod(allow)] as const);
+    const config = {
+      action,
+      handler,
+      ...(alone ? ({ alone: endpoint ? 'taken' : 'refused' } as const) : {}),
+    };
+    app.route({ method, url, config, handler: handle, exposeHeadRoute: false });
   }
-}
-
-function refuseMethod(allowed: readonly Method[]): never {
-  const allow = allowed.join(', ');
-  throw new OciError('UNSUPPORTED', `this endpoint takes ${allow} only`, { allow }, { headers: { allow } });
 }
 
 /** `path` as a client should follow it: relative, or with the public base where http.relativeUrls is off. */

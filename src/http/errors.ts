@@ -3,7 +3,9 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { PasswordQueueFullError } from '../auth/password-hashes.ts';
 import { OciError } from '../oci/errors.ts';
+import { protectionDenied } from '../registry/protection.ts';
 import { DiskFullError, MediumFailedError, StoreUnavailableError } from '../storage/faults.ts';
+import { TagProtectedError } from '../storage/protection-store.ts';
 import { drainBody } from './body.ts';
 
 /** What Fastify itself refuses, by status. Its own messages repeat the whole URL. */
@@ -17,6 +19,7 @@ const fastifyRefusals = new Map<number, readonly [OciError['code'], string]>([
 /** `error` as what the client is told. The original stays the cause. */
 export function asOciError(error: unknown): OciError {
   if (error instanceof OciError) return error;
+  if (error instanceof TagProtectedError) return protectionDenied(error.protection);
   if (error instanceof DiskFullError) {
     return new OciError(
       'UNAVAILABLE',
@@ -83,4 +86,9 @@ export async function replyWithError(
 /** The reply to a path that is no endpoint. */
 export function replyNotFound(): never {
   throw new OciError('NAME_UNKNOWN', 'there is no such endpoint; the registry API is under /v2/', {});
+}
+
+/** The reply to a method that a path does not take. `allow`: those that it takes. */
+export function refuseMethod(allow: string): never {
+  throw new OciError('UNSUPPORTED', `this endpoint takes ${allow} only`, { allow }, { headers: { allow } });
 }

@@ -1,6 +1,6 @@
 // The one place that decides whether a request may go on, before any body is read. Every route declares the action it needs;
 // one that does not is refused, so that a forgotten declaration fails closed.
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Access, Action, Authentication, Decision, Principal } from '../auth/access.ts';
 import type { Config } from '../config/config.ts';
 import { OciError } from '../oci/errors.ts';
@@ -10,6 +10,7 @@ import { type ChallengeError, challengeText } from './challenge.ts';
 import { replyNotFound } from './errors.ts';
 import { factsOf } from './facts.ts';
 import type { RefusalReason } from './metrics.ts';
+import { warn } from './warning.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,8 +21,10 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     principal: Principal | undefined;
-    /** The repository of the path, parsed; undefined on routes without one. */
+    /** The repository of the path, by its name of today; undefined on routes without one. */
     repository: RepositoryName | undefined;
+    /** The name in the path, which the client goes on with: its token is for that. */
+    askedName: RepositoryName | undefined;
     /** What went wrong, for the log, where the client is only told that something did. */
     failure: unknown;
   }
@@ -46,16 +49,17 @@ export interface GuardOptions {
 export function guard(app: FastifyInstance, options: GuardOptions): void {
   app.decorateRequest('principal', undefined);
   app.decorateRequest('repository', undefined);
+  app.decorateRequest('askedName', undefined);
   app.decorateRequest('failure', undefined);
   app.addHook('onRoute', (route) => {
     const declared = route.config?.action !== undefined || (hasNeed(route.config) && options.decideNeed);
     if (!declared) throw new Error(`route ${String(route.method)} ${route.url} declares no action`);
   });
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     // No route: there is nothing to guard, and the answer is 404 for everybody.
     if (request.is404) return;
     const { config } = request.routeOptions;
-    if (config.action !== undefined) return admit(request, config.action, options);
+    if (config.action !== undefined) return admit(request, reply, config.action, options);
     if (!hasNeed(config) || options.decideNeed === undefined) throw new Error('the route declares no action');
     return options.decideNeed(request);
   });
@@ -65,7 +69,12 @@ function hasNeed(config: object | undefined): boolean {
   return (config as { need?: unknown } | undefined)?.need !== undefined;
 }
 
-async function admit(request: FastifyRequest, action: Action, options: GuardOptions): Promise<void> {
+async function admit(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  action: Action,
+  options: GuardOptions,
+): Promise<void> {
   if (action === 'none') return;
   const { access } = options;
   const authentication = await access.authenticate(factsOf(request));
@@ -75,9 +84,19 @@ async function admit(request: FastifyRequest, action: Action, options: GuardOpti
   request.principal = principal;
   const repository = name === undefined ? undefined : parseRepositoryName(name);
   request.repository = repository;
+  request.askedName = repository;
   const decision = await access.decide(principal, action, repository);
-  if (decision.outcome === 'allowed') return;
+  if (decision.outcome === 'allowed') {
+    if (decision.servedAs !== undefined) serveAs(request, reply, decision.servedAs);
+    return;
+  }
   throw denialOf(request, action, principal, decision, options);
+}
+
+// No redirect: a token names the repository it is for, and clients follow none with another one.
+function serveAs(request: FastifyRequest, reply: FastifyReply, today: RepositoryName): void {
+  warn(reply, `repository ${request.repository} was moved to ${today}: use that name`);
+  request.repository = today;
 }
 
 /** What is answered to whoever was not identified. */
@@ -159,6 +178,11 @@ export function tooManySignIns(retryAfterSeconds: number): OciError {
 export function repositoryOf(request: FastifyRequest): RepositoryName {
   if (request.repository === undefined) throw new Error('the route has no repository');
   return request.repository;
+}
+
+/** The name under which a request asks for its repository, for what the client is to ask for next. */
+export function askedNameOf(request: FastifyRequest): RepositoryName {
+  return request.askedName ?? repositoryOf(request);
 }
 
 /** The principal that the guard let through. */

@@ -4,6 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry as MetricsRegistry } fr
 import type { Authentication, Decision } from '../auth/access.ts';
 import { isLoopbackAddress, isLoopbackHost } from '../auth/open-access.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { Webhooks } from '../webhooks/webhooks.ts';
 import { declare } from './context.ts';
 import { replyNotFound } from './errors.ts';
 import { isForwarded } from './facts.ts';
@@ -23,11 +24,12 @@ export interface Metrics {
 }
 
 /** Metrics of one server. Every instance has a registry of its own. */
-export function createMetrics(registry: Registry): Metrics {
+export function createMetrics(registry: Registry, webhooks: Pick<Webhooks, 'statistics'>): Metrics {
   const prometheus = new MetricsRegistry();
   collectDefaultMetrics({ register: prometheus });
   const collectStores = storeMetrics(prometheus, registry);
   const requests = new RequestMetrics(prometheus);
+  const collectHooks = hookMetrics(prometheus, webhooks);
   const refusals = new Counter({
     name: 'berth_access_refused_total',
     help: 'Requests that access control refused; invalid: wrong credentials, throttled: too many of them',
@@ -39,6 +41,7 @@ export function createMetrics(registry: Registry): Metrics {
     refuse: (reason) => refusals.inc({ reason }),
     expose: async () => {
       await collectStores();
+      collectHooks();
       return { contentType: prometheus.contentType, text: await prometheus.metrics() };
     },
   };
@@ -101,6 +104,19 @@ function storeMetrics(prometheus: MetricsRegistry, registry: Registry): () => Pr
     commitSeconds(writer.commitSeconds);
     waiting.set(writer.queued);
     free.set(space.freeBytes);
+  };
+}
+
+function hookMetrics(prometheus: MetricsRegistry, webhooks: Pick<Webhooks, 'statistics'>): () => void {
+  const deliveries = new Counter({
+    name: 'berth_webhook_deliveries_total',
+    help: 'Attempts to deliver an event to a webhook; refused and unreachable ones are tried again, given-up was the last',
+    labelNames: ['outcome'] as const,
+    registers: [prometheus],
+  });
+  return () => {
+    deliveries.reset();
+    for (const [outcome, count] of Object.entries(webhooks.statistics())) deliveries.inc({ outcome }, count);
   };
 }
 

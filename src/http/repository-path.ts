@@ -4,6 +4,7 @@
 // The rest is matched from the right: a name may itself contain `blobs` or `manifests`.
 const repositoryPath =
   /^\/v2\/(.+)\/((?:manifests|referrers|blobs)\/[^/]+|tags\/list|blobs\/uploads\/[^/]*)$/;
+const signaturesPath = /^\/extensions\/v2\/(.+)\/(signatures\/[^/]+)$/;
 // No component of a name can be `-`: the first one that stands alone ends it.
 const managedPath = /^\/api\/v1\/repositories\/(.+?)(\/-(?:\/.*)?)?$/;
 const absoluteForm = /^https?:\/\/[^/?#]*/i;
@@ -17,6 +18,9 @@ export function escapeRepositoryPath(target: string): string {
   if (path.startsWith('/v2/')) {
     const [, name = '', rest = ''] = repositoryPath.exec(path) ?? [];
     if (name.includes('/')) return `/v2/${escapeSlashes(name)}/${rest}${query}`;
+  } else if (path.startsWith('/extensions/')) {
+    const [, name = '', rest = ''] = signaturesPath.exec(path) ?? [];
+    if (name.includes('/')) return `/extensions/v2/${escapeSlashes(name)}/${rest}${query}`;
   } else {
     const [, name = '', rest = ''] = managedPath.exec(path) ?? [];
     if (name.includes('/')) return `/api/v1/repositories/${escapeSlashes(name)}${rest}${query}`;

@@ -78,6 +78,7 @@ async function answer(
     asked: asked.scopes,
     rights,
     findVisibility: (repository) => policy.findVisibility(repository),
+    findMoved: (repository) => policy.findMoved(repository),
     now: context.clock.unixSeconds(),
   });
   const { token, expiresInSeconds } = await tokens.issue(bearer, granted);

@@ -8,7 +8,9 @@ import { parseRepositoryName, type RepositoryName } from '../oci/name.ts';
 import { parseTag, type Tag } from '../oci/reference.ts';
 import { allDone, inParallel } from '../registry/in-parallel.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
+import { ruleText } from '../registry/protection.ts';
 import type { Registry } from '../registry/registry.ts';
+import { TagProtectedError } from '../storage/protection-store.ts';
 import { BlobCarrier } from './blob-carrier.ts';
 import { type FindingKind, ImportReport, importOrigin } from './report.ts';
 import { type ImportSource, SourceFault, type SourceManifest, type SourceRepository } from './source.ts';
@@ -135,10 +137,10 @@ class RepositoryImport {
   }
 
   /** Brings a manifest with all below it and with its tags, once. */
-  #carry(digest: Digest): Promise<Carried> {
+  #carry(digest: Digest, listedAs?: string): Promise<Carried> {
     let carried = this.#manifests.get(digest);
     if (carried === undefined) {
-      carried = this.#carryOnce(digest);
+      carried = this.#carryOnce(digest, listedAs);
       this.#manifests.set(digest, carried);
       // Somebody waits for each of them; a failure that comes before they do must not end the process.
       carried.catch(() => undefined);
@@ -146,13 +148,13 @@ class RepositoryImport {
     return carried;
   }
 
-  async #carryOnce(digest: Digest): Promise<Carried> {
+  async #carryOnce(digest: Digest, listedAs: string | undefined): Promise<Carried> {
     const { registry, report, run } = this.#around;
     await run.step();
     const tags = this.#tags.get(digest) ?? [];
     try {
       const here = await registry.metadata.manifests.find(this.#name, { digest });
-      const manifest = here ?? (await this.#source.readManifest(digest));
+      const manifest = here ?? (await this.#source.readManifest(digest, listedAs));
       if (manifest === undefined) {
         if (tags.length > 0) this.#note('deleted', 'the source has no such manifest', tags, digest);
         return 'absent';
@@ -170,10 +172,11 @@ class RepositoryImport {
 
   async #bringReferences(digest: Digest, { bytes, mediaType }: SourceManifest, here: boolean): Promise<void> {
     const { carrier } = this.#around;
-    const { blobs, foreignBlobs, children } = parseManifest(bytes, mediaType, { digest });
-    const childrenDone = children.map(async (child) => {
+    const { blobs, foreignBlobs, childTypes } = parseManifest(bytes, mediaType, { digest });
+    const childrenDone = Array.from(childTypes, async ([child, type]) => {
+      if ((await this.#carry(child, type)) !== 'absent') return;
       // A child may be a blob (a build cache).
-      if ((await this.#carry(child)) === 'absent' && !here)
+      if (!here || (await this.#missing([child])).length > 0)
         await carrier.bring(this.#name, this.#source, child, 'optional');
     });
     const blobsDone = [
@@ -200,19 +203,31 @@ class RepositoryImport {
   ): Promise<void> {
     const { registry, report } = this.#around;
     const { present, free } = await this.#sortTags(digest, tags);
-    if (!here || free.length > 0) {
-      await registry.manifests.push({
-        repository: this.#name,
-        reference: { digest },
-        tags: free,
-        contentType: mediaType,
-        bytes,
-        origin: importOrigin,
-      });
+    let set = free;
+    for (let pushed = here && free.length === 0; !pushed; ) {
+      const left = set;
+      try {
+        await registry.manifests.push({
+          repository: this.#name,
+          reference: { digest },
+          tags: left,
+          contentType: mediaType,
+          bytes,
+          origin: importOrigin,
+        });
+        pushed = true;
+      } catch (error) {
+        if (!(error instanceof TagProtectedError)) throw error;
+        // The manifest comes all the same, without the tag that a rule keeps where it is.
+        const { tag, held } = error.protection;
+        this.#note('kept', `the tag is ${held.rule} here (${ruleText(held)})`, [tag], digest);
+        set = left.filter((other) => other !== tag);
+        pushed = here && set.length === 0;
+      }
     }
     report.manifests[here ? 'present' : 'stored']++;
     report.tags.present += present;
-    report.tags.stored += free.length;
+    report.tags.stored += set.length;
   }
 
   /** Tags that point there already, and those that may be set: new ones, and such as an import has set. */

@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream';
 import { type Digest, digestOf, isDigest } from '../oci/digest.ts';
 import { isJsonObject, parseBoundedJson } from '../oci/json.ts';
-import { mediaTypes } from '../oci/media-types.ts';
+import { mediaTypes, schema1Types } from '../oci/media-types.ts';
 import { longestManifest, verified } from './folder-files.ts';
 import { isPlain, matcherOf } from './patterns.ts';
 import { type Ask, RegistryClient, type RemoteOptions } from './registry-client.ts';
@@ -96,7 +96,6 @@ function textsIn(list: unknown): readonly string[] {
 const accept = Object.values(mediaTypes).join(', ');
 /** What cosign hangs onto an image by tags alone. */
 const cosignSuffixes = ['.sig', '.att', '.sbom'];
-const schema1Types: readonly string[] = [mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed];
 
 class LiveRepository implements SourceRepository {
   readonly name: string;

@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { isJsonObject, parseBoundedJson } from '../oci/json.ts';
+import { manifestKindOf, schema1Types } from '../oci/media-types.ts';
 import { findFile, longestManifest, readSmallFile, verified } from './folder-files.ts';
 import {
   folderParallel,
@@ -164,14 +165,11 @@ function layoutRepository(name: string, images: readonly NamedImage[], files: La
     async *listUntagged() {
       for (const { digest, tag } of images) if (tag === undefined) yield digest;
     },
-    async readManifest(digest): Promise<SourceManifest | undefined> {
-      const listed = mediaTypes.has(digest);
-      const bytes = await files.readSmall(nameOf(digest), longestManifest).catch((error: unknown) => {
-        if (listed || !(error instanceof SourceFault)) throw error;
-        return undefined;
-      });
-      // A layout does not tell manifests from blobs: what an index lists and is no document is a blob.
-      if (bytes === undefined || !(listed || isDocument(bytes))) return undefined;
+    async readManifest(digest, listedAs): Promise<SourceManifest | undefined> {
+      // A layout does not tell manifests from blobs, and an index may list both (a build cache): what it says counts.
+      if (!mediaTypes.has(digest) && !isManifestType(listedAs)) return undefined;
+      const bytes = await files.readSmall(nameOf(digest), longestManifest);
+      if (bytes === undefined) return undefined;
       return { bytes: verified(bytes, digest), mediaType: mediaTypes.get(digest) };
     },
     listReferrers: async () => [],
@@ -179,6 +177,6 @@ function layoutRepository(name: string, images: readonly NamedImage[], files: La
   };
 }
 
-function isDocument(bytes: Buffer): boolean {
-  return bytes.subarray(0, 100).toString('latin1').trimStart().startsWith('{');
+function isManifestType(type: string | undefined): boolean {
+  return type !== undefined && (manifestKindOf(type) !== undefined || schema1Types.includes(type));
 }

@@ -9,7 +9,7 @@ export const importOrigin: Origin = { actor: 'import' };
  * damaged: other bytes than the digest says; missing: no bytes; unreadable: the medium or the remote failed; schema1: a Docker
  * schema 1 manifest; invalid: a document, a name or a tag that no registry of today takes; incomplete: it needs something
  * that is not there; deleted: a tag that leads nowhere, a repository without tags; refused: not allowed, there or here; kept: the tag was changed here
- * by somebody, and stays.
+ * by somebody, or is protected, and stays.
  */
 export type FindingKind =
   | 'damaged'

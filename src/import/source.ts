@@ -40,8 +40,11 @@ export interface SourceRepository {
   resolveTag(tag: string): Promise<Digest | undefined>;
   /** Manifests that are to come whether or not a tag leads to them. */
   listUntagged(): AsyncIterable<Digest>;
-  /** The bytes of a manifest, verified; undefined where the repository has none. Throws SourceFault. */
-  readManifest(digest: Digest): Promise<SourceManifest | undefined>;
+  /**
+   * The bytes of a manifest, verified; undefined where the repository has none: then it may be a blob. `listedAs` is the media
+   * type under which an index lists it. Throws SourceFault.
+   */
+  readManifest(digest: Digest, listedAs?: string): Promise<SourceManifest | undefined>;
   /** Manifests that refer to this one. */
   listReferrers(digest: Digest): Promise<readonly SourceReferrer[]>;
   /** undefined where there is none. Throws SourceFault. */

@@ -23,6 +23,9 @@ export const statusOfCode = {
   TOOMANYREQUESTS: 429,
   UNKNOWN: 500,
   UNAVAILABLE: 503,
+  // Of the signature extension.
+  SIGNATURE_INVALID: 400,
+  SIGNATURE_EXISTS: 409,
 } as const;
 
 export type OciErrorCode = keyof typeof statusOfCode;

@@ -1,10 +1,11 @@
 // Manifests (OCI image-spec manifest.md, image-index.md and the former artifact.md; Docker schema 2 and manifest list):
 // what a pushed document is, what it refers to, and a sentence for everything that is wrong with it.
 // The bytes are never changed: a manifest is its digest.
+import { namesPlatform, platformsListed, tellsSignature } from './description.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { OciError } from './errors.ts';
 import { isJsonObject, parseBoundedJson } from './json.ts';
-import { type ManifestKind, manifestKindOf, mediaTypes } from './media-types.ts';
+import { type ManifestKind, manifestKindOf, mediaTypes, schema1Types } from './media-types.ts';
 
 export interface ParsedManifest {
   readonly digest: Digest;
@@ -18,11 +19,19 @@ export interface ParsedManifest {
   readonly foreignBlobs: readonly Digest[];
   /** What an index lists. No duplicates, in order. */
   readonly children: readonly Digest[];
+  /** What an index says that each of its children is, in lower case; of one that is listed twice what it says first. */
+  readonly childTypes: ReadonlyMap<Digest, string>;
   readonly subject: Digest | undefined;
   /** What the referrers API calls the type: `artifactType`, for an image else the media type of its config. */
   readonly artifactType: string | undefined;
   /** Bytes of config and layers as the descriptors tell them, each digest once. A safe integer. */
   readonly imageBytes: number;
+  /** The config that names the platform of an image; undefined: none does. */
+  readonly platformConfig: Digest | undefined;
+  /** What an index lists as its platforms, as 'linux/amd64'; of an image its config tells. */
+  readonly platforms: readonly string[];
+  /** Whether it is a signature of its subject. */
+  readonly isSignature: boolean;
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -61,19 +70,25 @@ export function parseManifest(
   checkAnnotations(body);
   const config = kind === 'image' ? readDescriptor(body.config, '/config') : undefined;
   const layers = kind === 'index' ? [] : readDescriptors(body, kind === 'image' ? 'layers' : 'blobs');
-  const children = kind === 'index' ? readDescriptors(body, 'manifests') : [];
+  const childTypes = kind === 'index' ? readChildren(body) : new Map<Digest, string>();
+  const artifactType = readArtifactType(body) ?? (config?.mediaType || undefined);
   return {
     digest: options.digest,
     mediaType,
     bytes,
     kind,
     ...collectBlobs(config, layers, kind === 'image' ? '/layers' : '/blobs'),
-    children: [...new Set(children.map((child, index) => storableDigest(child, `/manifests/${index}`)))],
+    children: [...childTypes.keys()],
+    childTypes,
     subject: isAbsent(body.subject)
       ? undefined
       : storableDigest(readDescriptor(body.subject, '/subject'), '/subject'),
-    artifactType: readArtifactType(body) ?? (config?.mediaType || undefined),
+    artifactType,
     imageBytes: addSizes(config === undefined ? layers : [config, ...layers]),
+    platformConfig:
+      config !== undefined && namesPlatform(config.mediaType) ? storableDigest(config, '/config') : undefined,
+    platforms: kind === 'index' ? platformsListed(body.manifests) : [],
+    isSignature: !isAbsent(body.subject) && tellsSignature(artifactType, body.annotations),
   };
 }
 
@@ -98,8 +113,6 @@ function readBody(bytes: Buffer): JsonObject {
 
 /** Headers that programs send when they do not know better; the document itself decides then. */
 const vagueTypes: readonly string[] = ['', 'application/json', 'application/octet-stream'];
-
-const schema1Types: readonly string[] = [mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed];
 
 function readMediaType(body: JsonObject, contentType: string | undefined): string {
   const [beforeParameters = ''] = (contentType ?? '').split(';', 1);
@@ -162,6 +175,15 @@ function readDescriptors(body: JsonObject, field: 'layers' | 'blobs' | 'manifest
   if (!Array.isArray(list))
     throw invalid(`/${field}`, 'expected an array of descriptors, which may be empty');
   return list.map((item: unknown, index) => readDescriptor(item, `/${field}/${index}`));
+}
+
+function readChildren(body: JsonObject): ReadonlyMap<Digest, string> {
+  const types = new Map<Digest, string>();
+  for (const [index, child] of readDescriptors(body, 'manifests').entries()) {
+    const digest = storableDigest(child, `/manifests/${index}`);
+    if (!types.has(digest)) types.set(digest, child.mediaType.toLowerCase());
+  }
+  return types;
 }
 
 /** `algorithm:encoded` of image-spec descriptor.md, for algorithms that are not Berth's too. */

@@ -10,6 +10,9 @@ export const mediaTypes = {
   dockerSchema1Signed: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
 } as const;
 
+/** What Berth refuses with a reason of its own. */
+export const schema1Types: readonly string[] = [mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed];
+
 export type ManifestKind = 'image' | 'index' | 'artifact';
 
 const kinds = new Map<string, ManifestKind>([

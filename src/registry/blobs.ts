@@ -99,15 +99,16 @@ export class Blobs {
     digest: Digest;
     origin: Origin;
     mayPull: (repository: RepositoryName) => Promise<boolean>;
+    create?: boolean;
   }): Promise<boolean> {
-    const { to, digest, origin, mayPull } = options;
+    const { to, digest, origin, mayPull, create } = options;
     const sources =
       options.from === undefined
         ? await this.#index.listLinking(digest, anonymousMountCandidates)
         : [options.from];
     for (const from of sources) {
       if (!(await mayPull(from))) continue;
-      if (await withinQuota(() => this.#index.mount({ from, to, digest, origin }))) return true;
+      if (await withinQuota(() => this.#index.mount({ from, to, digest, origin, create }))) return true;
     }
     return false;
   }

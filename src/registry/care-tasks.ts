@@ -2,6 +2,7 @@
 // (cli/care.ts): the drivers that a backup reads are known there alone.
 import type { Origin } from '../storage/metadata-store.ts';
 import type { CollectionRequest } from './collector.ts';
+import type { RetentionRequest } from './retention.ts';
 import type { ScrubRequest } from './scrub.ts';
 
 export interface BackupTask {
@@ -47,6 +48,7 @@ export interface CareTasks {
   scrub(request: ScrubRequest, origin: Origin): Promise<number>;
   backUp(request: BackupTask, origin: Origin): Promise<number>;
   importFrom(request: ImportTask, origin: Origin): Promise<number>;
-  /** When the next collection or backup begins by itself; undefined: none does. */
-  nextRun(kind: 'gc' | 'backup'): Date | undefined;
+  retain(request: RetentionRequest, origin: Origin): Promise<number>;
+  /** When the next collection, backup or retention begins by itself; undefined: none does. */
+  nextRun(kind: 'gc' | 'backup' | 'retention'): Date | undefined;
 }

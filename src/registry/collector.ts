@@ -1,23 +1,27 @@
 // Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
 // push and pull meanwhile; every step is a short transaction that checks again what it rests on.
-import type { BlobStore, StoredBlob } from '../storage/blob-store.ts';
-import type { BlobCount, CollectorStore, OperationReport, SurveyCursor } from '../storage/care-store.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { BlobStore } from '../storage/blob-store.ts';
+import type {
+  BlobCount,
+  CollectorStore,
+  HeldCount,
+  OperationReport,
+  SurveyCursor,
+} from '../storage/care-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { OperationRun } from './operations.ts';
+import { type OrphanReport, Orphans } from './orphans.ts';
 import type { Placements } from './placements.ts';
+import { isTooMuch } from './too-much.ts';
 import type { Unlinks } from './unlinks.ts';
 import type { WriteGate } from './writes.ts';
 
 /** Rows that one transaction changes at most. */
 const batch = 100;
-/** A file that no row names is removed when it is older than this, by its own time. */
-const orphanSeconds = 24 * 3600;
-/** The walk through all files is made at most so often, unless a run is asked to give everything up. */
-const walkEverySeconds = 24 * 3600;
-/** Below these, no share of a registry is too much. */
-const smallBytes = 1024 ** 3;
-const smallBlobs = 1000;
+/** So often it is looked whether a backup still copies. */
+const pollMilliseconds = 200;
 
 export interface CollectionRequest {
   /** Looks and changes nothing. */
@@ -28,16 +32,25 @@ export interface CollectionRequest {
   readonly force: boolean;
 }
 
+/** When the first and the last of it come free by themselves, while the registry runs (RFC 3339). */
+export interface HeldReport extends BlobCount {
+  readonly reason: 'undelete' | 'lease';
+  readonly freeFrom: string;
+  readonly freeBy: string;
+}
+
 export interface CollectionReport extends OperationReport {
   readonly dryRun: boolean;
   /** In a dry run and in one that stopped: what would come free. */
   readonly freed: BlobCount & { readonly manifests: number };
   /** What no manifest references and stays nevertheless. */
-  readonly held: readonly (BlobCount & { readonly reason: 'undelete' | 'lease' })[];
+  readonly held: readonly HeldReport[];
+  /** Whether what could still be restored was given up. */
+  readonly now: boolean;
   /** Files removed, and files in the queue whose delay is not over. */
   readonly files: { readonly removed: number; readonly waiting: number };
-  /** Files that no row named, left by a crash. */
-  readonly orphans: BlobCount;
+  /** Files that no row named. */
+  readonly orphans: OrphanReport;
   readonly expired: { readonly links: number; readonly aliases: number; readonly history: number };
   /** Why nothing was taken back. */
   readonly stopped?: 'too much' | 'database damaged' | 'backup running';
@@ -59,8 +72,8 @@ export interface CollectorOptions {
 
 interface Survey {
   readonly going: BlobCount;
-  readonly undelete: BlobCount;
-  readonly lease: BlobCount;
+  readonly undelete: HeldCount;
+  readonly lease: HeldCount;
 }
 
 interface Freed {
@@ -71,31 +84,41 @@ interface Freed {
 }
 
 const none: BlobCount = { blobs: 0, bytes: 0 };
+const noneHeld: HeldCount = { ...none, freeIn: undefined };
 
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #store: CollectorStore;
-  #walkedAt = Number.NEGATIVE_INFINITY;
+  readonly #orphans: Orphans;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#store = options.metadata.care.collector;
+    this.#orphans = new Orphans({ ...options, store: this.#store });
   }
 
   /**
    * One collection, as the work of an operation. What it takes back stays taken back when it is cancelled. Throws OciError
-   * UNAVAILABLE once the medium has failed.
+   * UNAVAILABLE once the medium has failed. With `afterBackup` it begins when no backup copies blobs; else it takes nothing back
+   * meanwhile.
    */
-  async collect(run: OperationRun, request: CollectionRequest): Promise<CollectionReport> {
+  async collect(
+    run: OperationRun,
+    request: CollectionRequest,
+    { afterBackup = false } = {},
+  ): Promise<CollectionReport> {
+    if (afterBackup) await this.#waitForBackup(run);
     const started = performance.now();
     if (!request.dryRun) this.#options.writes.admitCare();
     const survey = await this.#survey(run, request.now);
     const manifests = await this.#store.countTrash({ everything: request.now });
     const stopped = await this.#reasonToStop(survey.going, request);
+    // One that began meanwhile, perhaps by a schedule of the same minute.
+    if (afterBackup && stopped === 'backup running') return await this.collect(run, request, { afterBackup });
     const total = survey.going.blobs + manifests;
     const freed = { manifests: 0, blobs: 0, bytes: 0, links: 0 };
     let removed = 0;
-    let orphans = none;
+    let orphans: OrphanReport = none;
     const expired = { aliases: 0, history: 0 };
     if (!request.dryRun) {
       // First what needs no room in the database: on a full disk it makes some.
@@ -105,19 +128,17 @@ export class Collector {
         expired.aliases = await this.#repeat(run, () => this.#store.expireAliases(batch));
         expired.history = await this.#expireHistory(run);
       }
-      if (stopped === undefined || stopped === 'backup running')
-        orphans = await this.#removeOrphans(run, request);
       removed += await this.#options.unlinks.removeDue(() => run.step());
     }
+    if (stopped === undefined || stopped === 'backup running')
+      orphans = await this.#orphans.sweep(run, request);
     const foreseen = request.dryRun || stopped !== undefined;
     const { links, ...taken } = freed;
     return {
       dryRun: request.dryRun,
       freed: foreseen ? { ...survey.going, manifests } : taken,
-      held: [
-        { reason: 'undelete' as const, ...survey.undelete },
-        { reason: 'lease' as const, ...survey.lease },
-      ].filter(({ blobs }) => blobs > 0),
+      held: (['undelete', 'lease'] as const).flatMap((reason) => this.#describeHeld(reason, survey[reason])),
+      now: request.now,
       files: { removed, waiting: await this.#store.countUnlinks() },
       orphans,
       expired: { links, ...expired },
@@ -126,20 +147,37 @@ export class Collector {
     };
   }
 
+  async #waitForBackup(run: OperationRun): Promise<void> {
+    while (this.#options.unlinks.held) {
+      run.progress(0, undefined, { waitsFor: 'a backup, until it has copied its blobs' });
+      await pause(pollMilliseconds);
+      await run.step();
+    }
+  }
+
   async #survey(run: OperationRun, everything: boolean): Promise<Survey> {
-    let survey: Survey = { going: none, undelete: none, lease: none };
+    let survey: Survey = { going: none, undelete: noneHeld, lease: noneHeld };
     let from: SurveyCursor | undefined;
     do {
       const page = await this.#store.survey({ everything, from });
       survey = {
         going: add(survey.going, page.going),
-        undelete: add(survey.undelete, page.undelete),
-        lease: add(survey.lease, page.lease),
+        undelete: addHeld(survey.undelete, page.undelete),
+        lease: addHeld(survey.lease, page.lease),
       };
       from = page.next;
       await run.step();
     } while (from !== undefined);
     return survey;
+  }
+
+  #describeHeld(reason: HeldReport['reason'], { blobs, bytes, freeIn }: HeldCount): readonly HeldReport[] {
+    if (freeIn === undefined) return [];
+    const now = this.#options.clock.unixSeconds();
+    const [freeFrom = '', freeBy = ''] = freeIn.map((seconds) =>
+      new Date(Math.round(now + seconds) * 1000).toISOString(),
+    );
+    return [{ reason, blobs, bytes, freeFrom, freeBy }];
   }
 
   async #reasonToStop(
@@ -149,9 +187,9 @@ export class Collector {
     const { care } = this.#options.metadata;
     if ((await care.scrub.integrity())?.sound === false) return 'database damaged';
     if (this.#options.unlinks.held) return 'backup running';
-    if (request.force || going.bytes <= smallBytes || going.blobs <= smallBlobs) return undefined;
+    if (request.force) return undefined;
     const stored = await care.usage.stored();
-    return going.bytes > stored.bytes * this.#options.stopAbove ? 'too much' : undefined;
+    return isTooMuch(going, stored.bytes, this.#options.stopAbove) ? 'too much' : undefined;
   }
 
   /** Deleted manifests and repositories, then links, then blobs: each makes the next possible. */
@@ -200,44 +238,14 @@ export class Collector {
       if (changed < batch) return sum;
     }
   }
-
-  /** Removes files that a crash left between the disk and the database. */
-  async #removeOrphans(run: OperationRun, request: CollectionRequest): Promise<BlobCount> {
-    const { blobs, clock } = this.#options;
-    const now = clock.monotonicSeconds();
-    if (!request.now && now - this.#walkedAt < walkEverySeconds) return none;
-    const before = clock.unixSeconds() - orphanSeconds;
-    let removed = none;
-    let old: StoredBlob[] = [];
-    for await (const blob of blobs.list()) {
-      if (blob.modifiedAt < before) old.push(blob);
-      if (old.length < batch) continue;
-      removed = add(removed, await this.#removeUnknown(old));
-      old = [];
-      await run.step();
-    }
-    removed = add(removed, await this.#removeUnknown(old));
-    this.#walkedAt = now;
-    return removed;
-  }
-
-  async #removeUnknown(files: readonly StoredBlob[]): Promise<BlobCount> {
-    const { placements, unlinks } = this.#options;
-    const unknown = new Set(await this.#store.filterUnknown(files.map(({ location }) => location)));
-    let removed = none;
-    for (const { location, digest, size } of files) {
-      if (!unknown.has(location)) continue;
-      // Its row may be about to be written, or may have been since: only what nobody is placing is asked for again.
-      const gone = await placements.alone(digest, async () => {
-        const [still] = await this.#store.filterUnknown([location]);
-        return still !== undefined && (await unlinks.removeUnnamed(location));
-      });
-      if (gone === true) removed = add(removed, { blobs: 1, bytes: size });
-    }
-    return removed;
-  }
 }
 
 function add(one: BlobCount, other: BlobCount): BlobCount {
   return { blobs: one.blobs + other.blobs, bytes: one.bytes + other.bytes };
+}
+
+function addHeld(one: HeldCount, other: HeldCount): HeldCount {
+  const ends = [...(one.freeIn ?? []), ...(other.freeIn ?? [])];
+  const freeIn = ends.length === 0 ? undefined : ([Math.min(...ends), Math.max(...ends)] as const);
+  return { ...add(one, other), freeIn };
 }

@@ -11,9 +11,10 @@ import type {
   SparseMode,
   StoredManifest,
 } from '../storage/metadata-store.ts';
+import { noRepository } from './no-repository.ts';
+import type { Platforms } from './platforms.ts';
 import type { PullCounter } from './pull-counter.ts';
 import { withinQuota } from './quota.ts';
-import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
 export interface PushedManifest {
@@ -26,26 +27,32 @@ export class Manifests {
   readonly #metadata: MetadataStore;
   readonly #writes: WriteGate;
   readonly #pulls: PullCounter;
+  readonly #platforms: Platforms;
   readonly #sparse: SparseMode;
 
   constructor(options: {
     metadata: MetadataStore;
     writes: WriteGate;
     pulls: PullCounter;
+    platforms: Platforms;
     sparse: SparseMode;
   }) {
     this.#store = options.metadata.manifests;
     this.#metadata = options.metadata;
     this.#writes = options.writes;
     this.#pulls = options.pulls;
+    this.#platforms = options.platforms;
     this.#sparse = options.sparse;
   }
 
-  /** A manifest for a client, counted as a pull. Throws OciError MANIFEST_UNKNOWN or NAME_UNKNOWN. */
-  async pull(repository: RepositoryName, reference: Reference): Promise<StoredManifest> {
+  /**
+   * A manifest for a client, counted as a pull; with `origin` that is an event. Throws OciError MANIFEST_UNKNOWN or
+   * NAME_UNKNOWN.
+   */
+  async pull(repository: RepositoryName, reference: Reference, origin?: Origin): Promise<StoredManifest> {
     const manifest = await this.#store.find(repository, reference);
     if (manifest === undefined) throw await this.#unknown(repository, reference);
-    this.#pulls.count(repository, manifest.digest);
+    this.#pulls.count(repository, manifest.digest, origin, 'tag' in reference ? reference.tag : undefined);
     return manifest;
   }
 
@@ -59,7 +66,8 @@ export class Manifests {
   /**
    * Stores a manifest with its tags, all or nothing, when all that it references is there. `reference` is what the client
    * put it under; `tags` come beside it. Throws OciError DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN,
-   * NAME_UNKNOWN or DENIED (for a full quota).
+   * NAME_UNKNOWN or DENIED (for a full quota, or where no repository is made), and TagProtectedError where a rule keeps one of
+   * the tags where it is.
    */
   async push(options: {
     repository: RepositoryName;
@@ -68,8 +76,10 @@ export class Manifests {
     contentType: string | undefined;
     bytes: Buffer;
     origin: Origin;
+    /** false: the repository has to be there. */
+    create?: boolean;
   }): Promise<PushedManifest> {
-    const { repository, reference, bytes, origin } = options;
+    const { repository, reference, bytes, origin, create } = options;
     const expected = 'digest' in reference ? reference.digest : undefined;
     const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
     if (expected !== undefined && digest !== expected) {
@@ -82,18 +92,23 @@ export class Manifests {
         },
       );
     }
-    const manifest = parseManifest(bytes, options.contentType, { digest });
+    const parsed = parseManifest(bytes, options.contentType, { digest });
     const tags = [...new Set('tag' in reference ? [reference.tag, ...options.tags] : options.tags)];
     await this.#writes.admitContent();
+    const { platformConfig: _config, ...told } = parsed;
+    const manifest = { ...told, platforms: await this.#platforms.find(repository, parsed) };
     const put = await withinQuota(() =>
-      this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin }),
+      this.#store.put({ repository, manifest, tags, sparse: this.#sparse, origin, create }),
     );
     if (put.outcome === 'missing') throw referencesMissing(put.missing);
-    if (put.outcome === 'namespace-removed') throw namespaceRemoved(repository);
+    if (put.outcome !== 'stored') throw noRepository(repository, put);
     return { digest, subject: manifest.subject };
   }
 
-  /** Removes a tag alone, or a manifest with its tags. Throws OciError MANIFEST_UNKNOWN, NAME_UNKNOWN or UNSUPPORTED. */
+  /**
+   * Removes a tag alone, or a manifest with its tags. Throws OciError MANIFEST_UNKNOWN, NAME_UNKNOWN or UNSUPPORTED, and
+   * TagProtectedError.
+   */
   async remove(repository: RepositoryName, reference: Reference, origin: Origin): Promise<void> {
     if ('tag' in reference) {
       const removed = await this.#writes.withBallast(() =>

@@ -8,9 +8,12 @@ import { Collector } from './collector.ts';
 import { Manifests } from './manifests.ts';
 import { Operations } from './operations.ts';
 import { Placements } from './placements.ts';
+import { Platforms } from './platforms.ts';
 import { PullCounter } from './pull-counter.ts';
+import { Retention } from './retention.ts';
 import { type FoundDamage, Scrub } from './scrub.ts';
 import { Sweep } from './sweep.ts';
+import { Tagging } from './tagging.ts';
 import { Unlinks } from './unlinks.ts';
 import { Uploads } from './uploads.ts';
 import { type Ballast, WriteGate, type WriteLimits } from './writes.ts';
@@ -47,12 +50,14 @@ export interface Registry {
   readonly writes: WriteGate;
   readonly blobs: Blobs;
   readonly manifests: Manifests;
+  readonly tagging: Tagging;
   readonly uploads: Uploads;
   readonly sweep: Sweep;
   readonly operations: Operations;
   readonly collector: Collector;
   readonly scrub: Scrub;
   readonly backgroundScrub: BackgroundScrub;
+  readonly retention: Retention;
   /** Removes files; a backup holds it back while it copies. */
   readonly unlinks: Unlinks;
   /** Whoever places content itself says so here, or the sweeps take it for something that a crash left. */
@@ -80,6 +85,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const { metadata, blobs: store, clock, settings } = options;
   const writes = new WriteGate(store, options.ballast, settings);
   const pulls = new PullCounter(metadata.manifests, clock);
+  const platforms = new Platforms({ metadata, store });
   const placements = new Placements();
   const unlinks = new Unlinks({ index: metadata.blobs, store, writes });
   const { idleExpirySeconds, longestSeconds, ...limits } = settings.uploads;
@@ -96,7 +102,8 @@ export function createRegistry(options: RegistryOptions): Registry {
       leaseSeconds: settings.leaseSeconds,
       onDamage: options.onDamage,
     }),
-    manifests: new Manifests({ metadata, writes, pulls, sparse: settings.sparseManifests }),
+    manifests: new Manifests({ metadata, writes, pulls, platforms, sparse: settings.sparseManifests }),
+    tagging: new Tagging({ metadata, writes, pulls }),
     uploads: new Uploads({
       index: metadata.uploads,
       store,
@@ -110,6 +117,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       metadata,
       blobs: store,
       pulls,
+      platforms,
       writes,
       unlinks,
       placements,
@@ -118,6 +126,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       unixSeconds: clock.unixSeconds,
       onFailure: options.onDutyFailure,
     }),
+    retention: new Retention({ metadata, writes, pulls, leaseSeconds: settings.leaseSeconds }),
     ...createCare(options, { writes, unlinks, placements }),
   };
 }

@@ -1,10 +1,11 @@
 // The scrub: looks whether everything still is what it was when it came. Every row's file, every file's row, every manifest's
-// edges, the database itself. A damaged blob is quarantined: unknown to clients until its content is pushed again.
+// edges, every count, the database itself. A damaged blob is quarantined: unknown to clients until its content is pushed again.
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import type { BlobStore, Location } from '../storage/blob-store.ts';
 import type {
   BlobToCheck,
+  CountFault,
   IntegrityResult,
   ManifestToCheck,
   OperationReport,
@@ -52,6 +53,8 @@ export interface ScrubReport extends OperationReport {
   readonly unknownFiles: { readonly files: number; readonly bytes: number };
   readonly manifests: { readonly checked: number; readonly damaged: number; readonly edgesMissing: number };
   readonly links: { readonly wrong: number };
+  /** Totals, and what namespaces and repositories are said to have. */
+  readonly counts: { readonly wrong: number };
   /** The first of all that was found, in words. */
   readonly faults: readonly string[];
   readonly repaired: boolean;
@@ -79,6 +82,7 @@ class Findings {
   damagedManifests = 0;
   edgesMissing = 0;
   wrongLinks = 0;
+  wrongCounts = 0;
   readonly faults: string[] = [];
 
   name(fault: string): void {
@@ -107,6 +111,7 @@ export class Scrub {
     await this.#checkFiles(run, request, findings);
     await this.#checkManifests(run, request, findings, tell);
     await this.#checkLinks(run, request, findings);
+    await this.#checkCounts(run, request, findings);
     return toReport(request, database, findings);
   }
 
@@ -259,8 +264,42 @@ export class Scrub {
     if (findings.wrongLinks > 0) findings.name(`${findings.wrongLinks} links whose lease does not fit`);
   }
 
+  /** Last: what was mended before may have changed what there is to count. */
+  async #checkCounts(run: OperationRun, request: ScrubRequest, findings: Findings): Promise<void> {
+    for (let more = true; more; ) {
+      const found = await this.#store.checkCounts({ signal: run.signal });
+      findings.wrongCounts += found.faults.length;
+      for (const fault of found.faults) findings.name(countText(fault));
+      for (let at = 0; request.repair && at < found.faults.length; at += batch) {
+        await this.#write(() => this.#store.repairCounts(found.faults.slice(at, at + batch)));
+        await run.step();
+      }
+      // Without a repair the next look would find the same ones.
+      more = request.repair && found.more;
+    }
+  }
+
   #write<Result>(change: () => Promise<Result>): Promise<Result> {
     return this.#options.writes.withBallast(change);
+  }
+}
+
+function countText(fault: CountFault): string {
+  switch (fault.count) {
+    case 'total':
+      return `the total of ${fault.of}s is off by ${-fault.items} and ${-fault.bytes} bytes`;
+    case 'manifests':
+      return `repository ${fault.of}: the count of its manifests is off by ${-fault.items}`;
+    case 'tags':
+      return `repository ${fault.of}: the count of its tags is off by ${-fault.items}`;
+    case 'taken':
+      return `repository ${fault.of}: what it takes is off by ${-fault.linkedBytes} bytes, of its own ${-fault.ownBytes}`;
+    case 'tagged':
+      return `manifest ${fault.of}: the count of its tags is off by ${-fault.items}`;
+    case 'used':
+      return `namespace ${fault.of}: what it uses is off by ${-fault.bytes} bytes`;
+    case 'links':
+      return `blob ${fault.blobId} in namespace ${fault.namespaceId}: the count of its repositories is wrong`;
   }
 }
 
@@ -275,9 +314,9 @@ function findMissingEdges(manifest: ManifestToCheck) {
 }
 
 function toReport(request: ScrubRequest, database: IntegrityResult, findings: Findings): ScrubReport {
-  const { checked, bytes, damaged, known, healed, edgesMissing, wrongLinks, faults } = findings;
+  const { checked, bytes, damaged, known, healed, edgesMissing, wrongLinks, wrongCounts, faults } = findings;
   const manifests = { checked: findings.manifests, damaged: findings.damagedManifests, edgesMissing };
-  const mended = request.repair ? 0 : edgesMissing + wrongLinks;
+  const mended = request.repair ? 0 : edgesMissing + wrongLinks + wrongCounts;
   return {
     deep: request.deep,
     database,
@@ -285,6 +324,7 @@ function toReport(request: ScrubRequest, database: IntegrityResult, findings: Fi
     unknownFiles: { files: findings.files, bytes: findings.fileBytes },
     manifests,
     links: { wrong: wrongLinks },
+    counts: { wrong: wrongCounts },
     faults,
     repaired: request.repair,
     sound: database.sound && damaged + known + manifests.damaged + mended === 0,

@@ -1,8 +1,9 @@
 // The regular small duties: ending stale uploads and removing what is left of them, removing files that are due, persisting
-// the uptime clock and the pull counts. Each round is short, and a round that fails is tried again at the next.
+// the uptime clock and the pull counts, looking into manifests that nobody has looked into. Each round is short, and a round that fails is tried again at the next.
 import type { BlobStore, Upload } from '../storage/blob-store.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { Placements } from './placements.ts';
+import type { Platforms } from './platforms.ts';
 import type { PullCounter } from './pull-counter.ts';
 import type { Unlinks } from './unlinks.ts';
 import type { WriteGate } from './writes.ts';
@@ -15,6 +16,7 @@ export interface SweepOptions {
   readonly metadata: MetadataStore;
   readonly blobs: BlobStore;
   readonly pulls: PullCounter;
+  readonly platforms: Platforms;
   readonly writes: WriteGate;
   readonly unlinks: Unlinks;
   readonly placements: Placements;
@@ -36,18 +38,22 @@ export class Sweep {
 
   /** Begins the duties: pull counts every 10 s, the clock and the sweep every minute, orphan uploads every hour. */
   start(): void {
-    const { metadata, pulls, writes, unlinks } = this.#options;
+    const { metadata, pulls, platforms, writes, unlinks } = this.#options;
     this.#every(10, 'pull counts', () => pulls.flush());
     this.#every(60, 'uptime clock', () => metadata.advanceClock());
     this.#every(60, 'stale uploads', () => this.endStaleUploads());
     this.#every(60, 'queued unlinks', () => unlinks.removeDue());
     this.#every(60, 'ballast', () => writes.refillBallast());
+    this.#every(60, 'platforms', () => platforms.readUnread());
     this.#every(3600, 'orphan uploads', () => this.removeOrphanUploads());
+    // What an older Berth stored is looked into at once.
+    this.#enqueue('platforms', () => platforms.readUnread());
   }
 
   /** Ends the duties, after one last flush of the pull counts. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#options.platforms.stop();
     this.#enqueue('pull counts', () => this.#options.pulls.flush());
     await this.#running;
   }

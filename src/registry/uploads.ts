@@ -19,9 +19,9 @@ import {
 import { QuotaExceededError, type QuotaStore } from '../storage/care-store.ts';
 import { DiskFullError } from '../storage/faults.ts';
 import type { Origin, UploadIndex, UploadLimits } from '../storage/metadata-store.ts';
+import { noRepository } from './no-repository.ts';
 import type { Placements } from './placements.ts';
 import { quotaDenied, withinQuota } from './quota.ts';
-import { namespaceRemoved } from './removed-namespace.ts';
 import type { WriteGate } from './writes.ts';
 
 /** A session in use is noted in its row at most so often. */
@@ -31,6 +31,8 @@ const touchEverySeconds = 600;
 export interface UploadOwner {
   readonly repository: RepositoryName;
   readonly principal: string;
+  /** false: the repository has to be there. */
+  readonly create?: boolean;
 }
 
 /** A piece of a blob as a request brings it. */
@@ -82,19 +84,22 @@ export class Uploads {
 
   /**
    * Opens a session. Throws OciError TOOMANYREQUESTS where every session that counts is in use, NAME_UNKNOWN, DENIED for a
-   * full quota. With `knownId`, the one of a caller who wants to find it again after a crash; no session may be open under it,
-   * and bytes that are left of one are dropped.
+   * full quota. With `knownId`, the one of a caller who wants to find it again after a crash; what is left of a session under it
+   * is dropped, be it bytes without a row or a row whose bytes have become a blob.
    */
   async begin(owner: UploadOwner, algorithm: DigestAlgorithm, knownId?: string): Promise<Upload> {
     await this.#writes.admitContent();
     const id = knownId ?? randomUUID();
     return await this.#placements.during(id, async () => {
-      if (knownId !== undefined) await this.#store.abort({ id, state: algorithm });
+      if (knownId !== undefined) {
+        await this.#index.close(id);
+        await this.#store.abort({ id, state: algorithm });
+      }
       const upload = await this.#store.beginUpload(id, algorithm);
       try {
         const begun = await withinQuota(() => this.#index.begin({ ...owner, upload, limits: this.#limits }));
         if (begun.outcome === 'too-many') throw tooManyUploads(begun.limit);
-        if (begun.outcome === 'namespace-removed') throw namespaceRemoved(owner.repository);
+        if (begun.outcome !== 'begun') throw noRepository(owner.repository, begun);
         this.#noteTouch(upload.id, performance.now());
         for (const ended of begun.ended) await this.#forget(ended);
         return upload;
@@ -161,6 +166,7 @@ export class Uploads {
     algorithm: DigestAlgorithm,
     chunk: Chunk,
     origin: Origin,
+    create?: boolean,
   ): Promise<void> {
     await this.#writes.admitContent();
     await this.#checkQuota(repository, 0, { ...chunk, digest });
@@ -176,16 +182,17 @@ export class Uploads {
       }
       const committed = await this.#commit(upload, digest, abort);
       const linked = await this.#place(committed.location, undefined, () =>
-        this.#index.link({ repository, digest, ...committed, origin }),
+        this.#index.link({ repository, digest, ...committed, origin, create }),
       );
-      if (!linked) throw namespaceRemoved(repository);
+      if (linked.outcome !== 'linked') throw noRepository(repository, linked);
     };
     await this.#placements.during(id, () => this.#placements.during(digest, take));
   }
 
   /**
    * Links a file of this machine as a blob without copying it; undefined where that is not possible and it has to be copied.
-   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit or DENIED for a full quota; fails with ENOENT where there is no file.
+   * Throws OciError DIGEST_INVALID, SIZE_INVALID past storage.blobSizeLimit, DENIED for a full quota or NAME_UNKNOWN in a removed
+   * namespace; fails with ENOENT where there is no file.
    */
   async adopt(
     repository: RepositoryName,
@@ -203,7 +210,8 @@ export class Uploads {
       });
       if (adopted === undefined) return undefined;
       const link = { repository, digest, ...adopted, origin };
-      await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      const linked = await this.#place(adopted.location, undefined, () => this.#index.link(link));
+      if (linked.outcome !== 'linked') throw noRepository(repository, linked);
       return { size: adopted.size };
     });
   }

@@ -12,10 +12,10 @@ export interface WriteLimits {
 
 /** Room set aside that can be given up, so that a delete still works on a full disk. */
 export interface Ballast {
-  /** Frees the room; false when there was none left. */
-  release(): Promise<boolean>;
-  /** Takes the room again where it fits. */
-  refill(): Promise<void>;
+  /** Frees the room and gives its bytes; 0 when there was none left. */
+  release(): Promise<number>;
+  /** Takes the room again; false where it does not fit. */
+  refill(): Promise<boolean>;
 }
 
 /** What `/readyz` says of writes. */
@@ -25,11 +25,20 @@ const readOnlySentence =
   'the registry is read-only at the moment: pulls go on, pushes and deletes are refused';
 const spaceIsFreshForMilliseconds = 1000;
 
+/** The registry takes no changes just now, and the message says why. */
+export class ReadOnlyError extends OciError {
+  constructor(message: string) {
+    super('UNAVAILABLE', message);
+  }
+}
+
 export class WriteGate {
   readonly #blobs: BlobStore;
   readonly #ballast: Ballast;
   #limits: WriteLimits;
   #failed = false;
+  /** Bytes of ballast that were given up and are not taken back yet. */
+  #givenUp = 0;
   /** Set while running, until it is taken back or the process ends. */
   #switchedTo: { readonly message: string } | undefined;
   #space: { readonly at: number; readonly value: Promise<Space> } | undefined;
@@ -77,7 +86,7 @@ export class WriteGate {
   admitChange(): void {
     this.admitCare();
     const { message } = this.readOnly();
-    if (message !== undefined) throw new OciError('UNAVAILABLE', message);
+    if (message !== undefined) throw new ReadOnlyError(message);
   }
 
   /** Throws OciError UNSUPPORTED (405) where deleting is switched off, else like admitChange. */
@@ -105,14 +114,18 @@ export class WriteGate {
     try {
       return await change();
     } catch (error) {
-      if (!(error instanceof DiskFullError) || !(await this.#ballast.release())) throw error;
+      if (!(error instanceof DiskFullError)) throw error;
+      const freed = await this.#ballast.release();
+      if (freed === 0) throw error;
+      this.#givenUp = freed;
       return await change();
     }
   }
 
   /** Takes the ballast back once there is room for content again. */
   async refillBallast(): Promise<void> {
-    if (!this.#failed && (await this.#hasRoom())) await this.#ballast.refill();
+    if (this.#failed || !(await this.#hasRoom())) return;
+    if (await this.#ballast.refill()) this.#givenUp = 0;
   }
 
   async #hasRoom(): Promise<boolean> {
@@ -122,7 +135,8 @@ export class WriteGate {
     }
     const { freeBytes, totalBytes, freeInodes, totalInodes } = await this.#space.value;
     const { share, bytes } = this.#limits.keepFree;
-    if (freeBytes < Math.min(totalBytes * share, bytes)) return false;
+    // The room of the ballast is not for content: the next delete needs it, too.
+    if (freeBytes < Math.min(totalBytes * share, bytes) + this.#givenUp) return false;
     // File systems without an inode limit report none in all.
     if (freeInodes === undefined || totalInodes === undefined || totalInodes === 0) return true;
     return freeInodes >= totalInodes * this.#limits.keepFreeInodes;

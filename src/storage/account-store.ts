@@ -58,6 +58,12 @@ export interface SubjectFacts {
   readonly grants: readonly HeldGrant[];
 }
 
+/** A repository that is served under an old name, too: what it is called now, and who may see it. */
+export interface MovedRepository {
+  readonly name: RepositoryName;
+  readonly visibility: Visibility;
+}
+
 export interface PolicyStore {
   /** Moves with every change that can change a decision. Read on every request: one indexed read. */
   generation(): Promise<number>;
@@ -68,6 +74,8 @@ export interface PolicyStore {
   listCommonGrants(): Promise<readonly HeldGrant[]>;
   /** Visibility of a repository; undefined when there is none or it was deleted. One indexed read. */
   findVisibility(repository: RepositoryName): Promise<Visibility | undefined>;
+  /** The repository that had this name once and is served under it still; undefined where there is none. One indexed read. */
+  findMoved(name: RepositoryName): Promise<MovedRepository | undefined>;
 }
 
 // ── users ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,6 +259,16 @@ export interface OrganizationStore {
     readonly origin: Origin;
   }): Promise<
     { readonly outcome: 'removed'; readonly repositories: number } | { readonly outcome: 'unknown' }
+  >;
+  /**
+   * Brings a removed organization back within the grace time: its members, and the repositories that went with it, as they were.
+   * What gave access (grants, teams, robots and their tokens) went for good. 'unknown': there is none to bring back.
+   */
+  restore(options: {
+    readonly name: string;
+    readonly origin: Origin;
+  }): Promise<
+    { readonly outcome: 'restored'; readonly repositories: number } | { readonly outcome: 'unknown' }
   >;
   listMembers(organization: string, page: NamePage): Promise<Page<Member>>;
   findMember(organization: string, user: string): Promise<Member | undefined>;

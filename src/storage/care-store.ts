@@ -80,29 +80,34 @@ export interface BlobCount {
   readonly bytes: number;
 }
 
+/** What is held, and in how many seconds of uptime the first and the last of it come free by themselves. */
+export interface HeldCount extends BlobCount {
+  readonly freeIn: readonly [first: number, last: number] | undefined;
+}
+
 /** Which part of the survey comes next; opaque to callers. */
-export type SurveyCursor = readonly [source: 'links' | 'trash' | 'review', ...position: number[]];
+export type SurveyCursor = readonly [source: 'links' | 'deleted' | 'trash' | 'review', ...position: number[]];
 
 /** What no manifest references, each blob in exactly one of the three. */
 export interface SurveyPage {
   /** Goes as soon as it is collected. */
   readonly going: BlobCount;
-  /** Held for a restore of a deleted manifest. */
-  readonly undelete: BlobCount;
+  /** Held for a restore of a deleted manifest or repository. */
+  readonly undelete: HeldCount;
   /** Held because a client was told that it is there. */
-  readonly lease: BlobCount;
+  readonly lease: HeldCount;
   /** undefined after the last page. */
   readonly next: SurveyCursor | undefined;
 }
 
 /** Every step changes at most about `limit` rows. `more` tells that a further call has something to do. */
 export interface CollectorStore {
-  /** A page of what a collection would find; with `everything`, as if the time of all deleted manifests were over. */
+  /** A page of what a collection would find; with `everything`, as if the time of all that is deleted were over. */
   survey(options: {
     readonly everything: boolean;
     readonly from?: SurveyCursor | undefined;
   }): Promise<SurveyPage>;
-  /** Deleted manifests whose time is over, or all of them. */
+  /** Deleted manifests, and those of deleted repositories, whose time is over, or all of them. */
   countTrash(options: { readonly everything: boolean }): Promise<number>;
   /** Drops deleted manifests whose time is over, or any. */
   purgeTrash(options: {
@@ -283,6 +288,31 @@ export interface DamagedBlob {
   readonly touches: readonly { readonly repository: RepositoryName; readonly tags: readonly Tag[] }[];
 }
 
+/** A count that is kept beside what it counts, and by how much it is off: add that, and it is right. */
+export type CountFault =
+  | {
+      readonly count: 'total';
+      readonly of: 'manifest' | 'tag' | 'blob' | 'upload';
+      readonly items: number;
+      readonly bytes: number;
+    }
+  /** Manifests or tags of a repository. */
+  | { readonly count: 'manifests' | 'tags'; readonly id: number; readonly of: string; readonly items: number }
+  /** What the blobs of a repository take, and those that no other repository has. */
+  | {
+      readonly count: 'taken';
+      readonly id: number;
+      readonly of: string;
+      readonly linkedBytes: number;
+      readonly ownBytes: number;
+    }
+  /** Tags of a manifest. */
+  | { readonly count: 'tagged'; readonly id: number; readonly of: string; readonly items: number }
+  /** Bytes that a namespace uses. */
+  | { readonly count: 'used'; readonly id: number; readonly of: string; readonly bytes: number }
+  /** How many repositories of a namespace have a blob. */
+  | { readonly count: 'links'; readonly namespaceId: number; readonly blobId: number };
+
 export interface IntegrityResult {
   readonly at: number;
   readonly sound: boolean;
@@ -326,6 +356,14 @@ export interface ScrubStore {
     readonly limit: number;
     readonly repair: boolean;
   }): Promise<{ readonly faults: number; readonly next: readonly [number, number] | undefined }>;
+  /**
+   * Counts again, in a thread of its own, what is counted while it changes. `more`: there are more than were listed.
+   */
+  checkCounts(options: {
+    readonly signal?: AbortSignal;
+  }): Promise<{ readonly faults: readonly CountFault[]; readonly more: boolean }>;
+  /** Puts some counts right, whatever has changed since they were found wrong. */
+  repairCounts(faults: readonly CountFault[]): Promise<void>;
   listDamaged(options: {
     readonly after?: number | undefined;
     readonly limit: number;

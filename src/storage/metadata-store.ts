@@ -8,15 +8,19 @@ import type { AccountStore } from './account-store.ts';
 import type { Location, Upload } from './blob-store.ts';
 import type { CareStore } from './care-store.ts';
 import type { EventStore } from './event-store.ts';
-import type { Origin, Page, Visibility } from './terms.ts';
+import type { ManagedRepositoryStore, RepositoryChanges } from './managed-repository-store.ts';
+import type { ProtectionStore } from './protection-store.ts';
+import type { RetentionStore } from './retention-store.ts';
+import type { SignatureStore } from './signature-store.ts';
+import type { DeletedStore, Deprecation, ManifestManagement, TagManagement } from './tag-store.ts';
+import type { Creating, NoRepository, Origin, Page, Visibility } from './terms.ts';
+import type { WebhookStore } from './webhook-store.ts';
 
 export * from './event-store.ts';
+export * from './managed-repository-store.ts';
+export * from './signature-store.ts';
+export * from './tag-store.ts';
 export * from './terms.ts';
-
-/** A removed namespace takes no new repository, not even of an administrator: as if its name could not be. */
-export interface NamespaceRemoved {
-  readonly outcome: 'namespace-removed';
-}
 
 export interface MetadataStore {
   readonly repositories: RepositoryStore;
@@ -24,10 +28,17 @@ export interface MetadataStore {
   readonly tags: TagStore;
   readonly blobs: BlobIndex;
   readonly uploads: UploadIndex;
+  readonly signatures: SignatureStore;
+  readonly deleted: DeletedStore;
   readonly events: EventStore;
   readonly accounts: AccountStore;
+  readonly protection: ProtectionStore;
+  readonly retention: RetentionStore;
+  readonly webhooks: WebhookStore;
   /** What the registry calls itself, from its first start on and also after a restore elsewhere. */
   instance(): Promise<string>;
+  /** Which data folder of that registry this is: a restore gives the new one another name, the first has the instance's. */
+  copy(): Promise<string>;
   /**
    * Writes everything as it is at one moment to the new file `target` (snapshot.ts), durable when it resolves. Reads and
    * writes go on meanwhile. Throws DiskFullError or MediumFailedError, of the medium of `target` too; then no file is left.
@@ -58,9 +69,10 @@ export interface Repository {
   /** False while it holds blobs and uploads alone: then it has no tags list and is not in the catalog. */
   readonly live: boolean;
   readonly manifests: number;
+  readonly deprecation?: Deprecation | undefined;
 }
 
-export interface RepositoryStore {
+export interface RepositoryStore extends ManagedRepositoryStore {
   /** undefined when there is none, or it was deleted. */
   find(name: RepositoryName): Promise<Repository | undefined>;
   /** Live repositories with at least one manifest, in bytewise order of name, beginning after `after`. */
@@ -74,7 +86,7 @@ export interface RepositoryStore {
   /** Changes a live repository; a change of visibility moves the policy. False: unknown. */
   update(options: {
     readonly name: RepositoryName;
-    readonly changes: { readonly visibility?: Visibility; readonly description?: string };
+    readonly changes: RepositoryChanges;
     readonly origin: Origin;
   }): Promise<boolean>;
   /** Totals for metrics. Counting may take milliseconds: not for a hot path. */
@@ -97,13 +109,8 @@ export interface StoredManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Buffer;
-}
-
-/** What is told of a manifest without its bytes. */
-export interface ManifestStat {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly size: number;
+  /** The notice of the tag that it was asked for by, else of the repository. */
+  readonly deprecation?: Deprecation;
 }
 
 /** What a manifest says, as the store needs it; made by oci/manifest.ts. */
@@ -122,13 +129,17 @@ export interface ManifestToStore {
   readonly artifactType: string | undefined;
   /** Bytes of config and layers as the descriptors tell them. */
   readonly imageBytes: number;
+  /** What it is for; undefined: nobody has looked yet. */
+  readonly platforms?: readonly string[] | undefined;
+  /** Whether it is a signature of its subject. */
+  readonly isSignature?: boolean;
 }
 
 export const sparseModes = ['none', 'index', 'all'] as const;
 /** Which references may be absent when a manifest arrives: none, children of an index, or any. */
 export type SparseMode = (typeof sparseModes)[number];
 
-export interface PutManifest {
+export interface PutManifest extends Creating {
   readonly repository: RepositoryName;
   readonly manifest: ManifestToStore;
   /** Tags to point at it, all or none. */
@@ -141,7 +152,7 @@ export type PutManifestOutcome =
   | { readonly outcome: 'stored'; readonly created: boolean }
   /** Nothing was written: these references are not in the repository. */
   | { readonly outcome: 'missing'; readonly missing: readonly Digest[] }
-  | NamespaceRemoved;
+  | NoRepository;
 
 export interface Referrer {
   readonly cursor: number;
@@ -163,9 +174,20 @@ export interface Pulls {
   readonly digest: Digest;
   readonly pulls: number;
   readonly lastAt: number;
+  /** Who pulled, under which tag, from where: an event each. Missing: no event. */
+  readonly by?: readonly PullsBy[];
 }
 
-export interface ManifestStore {
+export interface PullsBy {
+  readonly origin: Origin;
+  readonly tag: Tag | undefined;
+  readonly count: number;
+}
+
+/** What is told of a manifest without its bytes. */
+export type ManifestStat = Omit<StoredManifest, 'bytes'> & { readonly size: number };
+
+export interface ManifestStore extends ManifestManagement {
   /** The hot path: one indexed read. undefined when the repository or the manifest is unknown. */
   find(repository: RepositoryName, reference: Reference): Promise<StoredManifest | undefined>;
   /** Like find, without the bytes. */
@@ -193,7 +215,7 @@ export interface ManifestStore {
 
 // ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface TagStore {
+export interface TagStore extends TagManagement {
   /** Tags in bytewise order, beginning after `after`; undefined when the repository is unknown or not live. */
   list(
     repository: RepositoryName,
@@ -225,14 +247,16 @@ export interface BlobIndex {
   extendLease(repository: RepositoryName, digest: Digest): Promise<boolean>;
   /**
    * Links a blob that `from` links into `to`, with a lease of its own. False when `from` does not link it, it is damaged, or
-   * the namespace of `to` was removed.
+   * `to` is not there and cannot be made.
    */
-  mount(options: {
-    readonly from: RepositoryName;
-    readonly to: RepositoryName;
-    readonly digest: Digest;
-    readonly origin: Origin;
-  }): Promise<boolean>;
+  mount(
+    options: {
+      readonly from: RepositoryName;
+      readonly to: RepositoryName;
+      readonly digest: Digest;
+      readonly origin: Origin;
+    } & Creating,
+  ): Promise<boolean>;
   /** Up to `limit` repositories that link an undamaged blob, for a mount without `from`. */
   listLinking(digest: Digest, limit: number): Promise<readonly RepositoryName[]>;
   /** Ends the link; the bytes are the collector's business. */
@@ -259,7 +283,7 @@ export type BeginUploadOutcome =
   /** `ended` made room: abort their bytes. */
   | { readonly outcome: 'begun'; readonly ended: readonly Upload[] }
   | { readonly outcome: 'too-many'; readonly limit: 'perRepository' | 'perPrincipal' | 'total' }
-  | NamespaceRemoved;
+  | NoRepository;
 
 export interface FinishUpload {
   readonly repository: RepositoryName;
@@ -272,12 +296,14 @@ export interface FinishUpload {
 
 export interface UploadIndex {
   /** Opens a session, creating the repository in state `uploading` where there is none. */
-  begin(options: {
-    readonly repository: RepositoryName;
-    readonly principal: string;
-    readonly upload: Upload;
-    readonly limits: UploadLimits;
-  }): Promise<BeginUploadOutcome>;
+  begin(
+    options: {
+      readonly repository: RepositoryName;
+      readonly principal: string;
+      readonly upload: Upload;
+      readonly limits: UploadLimits;
+    } & Creating,
+  ): Promise<BeginUploadOutcome>;
   /** An open session; another repository or another principal finds it missing. */
   find(repository: RepositoryName, principal: string, id: string): Promise<Upload | undefined>;
   /** Notes, to within half a minute, that the session is in use, so that it does not idle out. No fault if it is closed. */
@@ -290,9 +316,11 @@ export interface UploadIndex {
   finish(input: FinishUpload): Promise<boolean>;
   /**
    * Links a blob that came in one request without a session; creates the repository where there is none. Otherwise like
-   * finish. False when the namespace was removed: then nothing is linked and the new location is queued for unlinking.
+   * finish. Where there is no repository and none is made nothing is linked, and the new location is queued for unlinking.
    */
-  link(input: Omit<FinishUpload, 'upload'>): Promise<boolean>;
+  link(
+    input: Omit<FinishUpload, 'upload'> & Creating,
+  ): Promise<{ readonly outcome: 'linked' } | NoRepository>;
   /** Closes a session; its bytes may be aborted afterwards. False when it was not open. */
   close(id: string): Promise<boolean>;
   /** Closes up to `limit` sessions idle or alive too long, and returns them for abort; drops empty `uploading` repositories. */

@@ -52,7 +52,10 @@ export interface RestoringDatabase {
     placed: readonly { readonly digest: Digest; readonly location: Location }[],
     damaged: readonly Digest[],
   ): void;
-  /** Forgets open uploads and queued unlinks, whose bytes stayed behind, and puts the database in place, durable. */
+  /**
+   * Forgets open uploads and queued unlinks, whose bytes stayed behind, tells this copy of the registry from the one that was
+   * backed up, and puts the database in place, durable.
+   */
   finish(): void;
   /** Removes what was made of the database. */
   abandon(): void;

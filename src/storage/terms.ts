@@ -19,3 +19,19 @@ export type Visibility = (typeof visibilities)[number];
 
 /** Nothing was written: what it is about is not there, or its name is taken. */
 export type NameOutcome = { readonly outcome: 'unknown' } | { readonly outcome: 'exists' };
+
+/** Why a push makes no repository where there is none. */
+export interface NoRepository {
+  readonly outcome: /** A removed namespace takes no new repository, not even of an administrator. */
+    | 'namespace-removed'
+    /** The name is kept for a repository that was moved away. */
+    | 'name-kept'
+    /** The caller did not want one to be made. */
+    | 'not-created';
+}
+
+/** What may make a repository where there is none. */
+export interface Creating {
+  /** false: the repository has to be there already. */
+  readonly create?: boolean | undefined;
+}

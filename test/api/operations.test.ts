@@ -1,10 +1,11 @@
 // Long work in the management API: collections, scrubs, backups and imports as operations, and their progress.
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { OperationRun } from '../../src/registry/operations.ts';
 import { type ApiRegistry, assertProblem, startApi } from '../support/api.ts';
+import { writeUnknownFiles } from '../support/care.ts';
 import { pushImage } from '../support/client.ts';
 import { readEvents } from '../support/events.ts';
 import { startRegistry, temporaryFolder } from '../support/registry.ts';
@@ -118,6 +119,26 @@ describe('POST /operations', () => {
   });
 });
 
+describe('a database that is older than the files', () => {
+  it('makes a collection leave the files, and the status say so until they are given up', async (t) => {
+    const api = await startApi(t);
+    await writeUnknownFiles(api.registry.data, 1100);
+    const warnings = async () =>
+      (await api.admin.get('/status')).body.warnings.map(({ detail }: { detail: string }) => detail);
+    for (const force of [false, true]) {
+      const { body } = await api.admin.post('/operations', { kind: 'gc', force });
+      const { orphans } = (await waitFor(api, body.id)).report;
+      assert.deepEqual([orphans.blobs, orphans.stopped], [1100, force ? undefined : 'too much']);
+      if (force) assert.deepEqual(await warnings(), []);
+      else
+        assert.match(
+          (await warnings()).join(),
+          /^1100 files .* have no row .* an older berth\.db was put back/,
+        );
+    }
+  });
+});
+
 describe('backups', () => {
   it('go to the folder of the settings, so many stay there, and are listed newest first', async (t) => {
     const destination = join(await temporaryFolder(t), 'backups');
@@ -130,8 +151,6 @@ describe('backups', () => {
       assert.deepEqual(done.request, { destination, keep: 2, verify: true });
       assert.deepEqual(done.report.verified.faults, []);
       names.push(done.report.name);
-      // Names go by the second.
-      await pause(1100);
     }
     const { items } = (await api.admin.get('/backups')).body;
     assert.deepEqual(
@@ -141,6 +160,20 @@ describe('backups', () => {
     assert.equal(items[0].tags, 1);
     assert.equal((await readdir(join(destination, 'backups'))).length, 2);
     assert.notEqual((await api.admin.get('/status')).body.backup.lastDoneAt, null);
+    assert.equal(items[0].madeBy.isThis, true);
+
+    const [unreadable = ''] = names.slice(1);
+    await rm(join(destination, 'backups', unreadable, 'backup.json'));
+    const { body } = await api.admin.post('/operations', { kind: 'backup' });
+    assert.match((await waitFor(api, body.id)).report.notPruned, /^nothing was removed: /);
+    const listed = (await api.admin.get('/backups')).body.items;
+    assert.deepEqual(
+      listed.filter(({ name }: { name: string }) => name === unreadable),
+      [{ name: unreadable, unreadable: 'it has no backup.json' }],
+    );
+    const { warnings } = (await api.admin.get('/status')).body;
+    const [kept] = warnings.filter(({ code }: { code: string }) => code === 'backups-kept');
+    assert.match(kept.detail, /^the last backup was made, and older ones stay: nothing was removed: /);
   });
 
   it('are none where no folder is set', async (t) => {

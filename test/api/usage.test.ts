@@ -135,6 +135,9 @@ describe('usage', () => {
     const freed = (await api.admin.get(`${path}?delete=tag:v2,${first.digest}`)).body;
     assert.deepEqual([freed.manifests, freed.exclusive.blobs, freed.shared.blobs], [2, 2, 2]);
     assertProblem(await api.admin.get(`${path}?delete=v2`), 400, 'invalid');
+    assertProblem(await api.admin.get(`${path}?delete=tag:v2,tag:nope`), 404, 'not-found', /:nope/);
+    const absent = `sha256:${'0'.repeat(64)}`;
+    assertProblem(await api.admin.get(`${path}?delete=${absent}`), 404, 'not-found', /0000/);
     assertProblem(await api.admin.get('/repositories/acme%2Fnone/-/usage'), 404, 'not-found');
     assertProblem(await api.admin.get('/repositories/Acme/-/usage'), 400, 'invalid');
     const plain = await fetch(`${api.registry.url}/api/v1/repositories/acme/app/-/usage`, {

@@ -40,12 +40,12 @@ describe('berth backup without a server', { concurrency: 2 }, () => {
     const listed = await berth('list', 'backups');
     assert.equal(listed.code, 0);
     const [head = '', ...rows] = listed.stdout.trimEnd().split('\n');
-    assert.match(head, /^BACKUP +MADE +BERTH +REPOSITORIES +TAGS +BLOBS +SIZE +DAMAGED$/);
+    assert.match(head, /^BACKUP +MADE +BY +BERTH +REPOSITORIES +TAGS +BLOBS +SIZE +DAMAGED$/);
     assert.deepEqual(
       rows.map((row) => row.split(/ {2,}/)[0]),
       names,
     );
-    assert.match(rows[0] ?? '', / years ago +test +1 +1 +\d+ +\S+ \S*B$/);
+    assert.match(rows[0] ?? '', / years ago +here \([0-9a-f]{8}\) +test +1 +1 +\d+ +\S+ \S*B$/);
     assert.equal((await berth('ls', backups, '-q')).stdout, `${names.join('\n')}\n`);
     const { items } = JSON.parse((await berth('list', backups, '--json')).stdout);
     assert.deepEqual([items.length, items[1].tags], [2, 2]);
@@ -55,6 +55,52 @@ describe('berth backup without a server', { concurrency: 2 }, () => {
     assert.deepEqual((await berth('verify', 'empty')).code, 5);
     const unknown = await berth('verify', backups, 'another');
     assert.deepEqual([unknown.code, unknown.stderr], [5, `berth: ${backups} has no backup another\n`]);
+  });
+
+  test('shows one that is unreadable, names it at each turn, and removes it when told to', async (t) => {
+    const { berth, names, backups } = await makeBackups(t);
+    const [first = '', second = ''] = names;
+    await unlink(join(backups, 'backups', first, 'backup.json'));
+    const listed = await berth('list', backups);
+    assert.equal(listed.code, 3);
+    assert.match(listed.stdout, new RegExp(`\\n${first} .* unreadable: it has no backup\\.json\\n`));
+    assert.match(
+      listed.stderr,
+      /^one that is unreadable may need any of the blobs: .* Until then none is removed\n$/,
+    );
+    const { items } = JSON.parse((await berth('list', backups, '--json')).stdout);
+    assert.deepEqual(items[0], { name: first, unreadable: 'it has no backup.json' });
+    const verified = await berth('verify', backups);
+    assert.deepEqual(
+      [verified.code, verified.stdout.includes(`damaged  ${first}  it has no backup.json\n`)],
+      [3, true],
+    );
+    const restored = await berth('restore', backups, '--data', 'new', '--name', first);
+    assert.deepEqual(
+      [restored.code, restored.stderr],
+      [1, `berth: the backup ${first} cannot be restored: it has no backup.json\n`],
+    );
+
+    const refused = await berth('remove', backups, second, '--yes');
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.stderr,
+      new RegExp(`nothing was removed: nobody can tell which blobs the backup ${first} needs`),
+    );
+    const unsure = await berth('remove', backups, first);
+    assert.deepEqual([unsure.code, unsure.stdout], [2, '']);
+    assert.match(unsure.stderr, /Remove 1 backup of .*; 1 would stay\? There is no terminal .* --yes\n$/);
+    const unknown = await berth('remove', backups, 'another', '--yes');
+    assert.deepEqual([unknown.code, unknown.stderr], [5, `berth: ${backups} has no backup another\n`]);
+    assert.match(
+      (await berth('rm', backups, first, '--dry-run')).stdout,
+      /^would remove 1 backup of .*; 1 would stay\n$/,
+    );
+    assert.equal((await berth('list', backups, '-q')).stdout, `${first}\n${second}\n`);
+    const removed = await berth('remove', backups, first, '--yes');
+    assert.match(removed.stdout, /^removed 1 backup, 0 blobs \(0 B\); 1 left\n$/);
+    assert.equal((await berth('list', backups, '-q')).stdout, `${second}\n`);
+    assert.equal((await berth('verify', backups)).code, 0);
   });
 
   test('verifies all of it, and ends with 3 where something is damaged', async (t) => {

@@ -112,6 +112,7 @@ describe('texts', () => {
   test('count and list', () => {
     assert.equal(countText(1, 'repository'), '1 repository');
     assert.equal(countText(2114, 'repository'), '2,114 repositories');
+    assert.equal(countText(12, 'push'), '12 pushes');
     assert.equal(countText(0, 'token'), '0 tokens');
     assert.equal(countText(2, 'day'), '2 days');
     assert.equal(listText(['a']), 'a');

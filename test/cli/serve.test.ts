@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, constants, type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
+import { sha256 } from '../support/client.ts';
 
 const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string };
 const listening = /^Berth \S+ listening on (http:\/\/127\.0\.0\.1:(\d+)) data (\S+) access open\n/;
@@ -125,6 +126,28 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
     }
   });
 
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`breaks off its start on ${signal}`, { skip: missing('mkfifo') }, async (t) => {
+      for (const hangs of [false, true]) {
+        // Whoever reads a named pipe waits until somebody writes to it, as with a network drive that does not answer.
+        const folder = await makeTestFolder(t);
+        await runCommand(t, ['pipe.crt'], { folder, program: ['mkfifo'] });
+        await writeFile(join(folder, 'a.key'), 'no key');
+        await writeFile(join(folder, 'berth.yaml'), 'http: {tls: {certificate: pipe.crt, key: a.key}}\n');
+        const serve = await startCommand(t, ['serve', '--port', '0'], { folder });
+        const pipe = await openWhenRead(join(folder, 'pipe.crt'));
+        serve.child.kill(signal);
+        await serve.untilPrinted(new RegExp(`${signal}: breaking off the start`));
+        if (!hangs) await pipe.close();
+        const { code, signal: endedBy, stdout } = await serve.ended;
+        if (hangs) await pipe.close();
+        assert.deepEqual([code, endedBy], hangs ? [null, 'SIGKILL'] : [0, null]);
+        assert.match(stdout, hangs ? /a file or the network does not answer/ : /stopped/);
+        assert.doesNotMatch(stdout, /listening/);
+      }
+    });
+  }
+
   test('reads its configuration again on SIGHUP, keeps the old one when the new has a fault, and lives on', async (t) => {
     const folder = await makeTestFolder(t);
     const file = join(folder, 'berth.yaml');
@@ -144,6 +167,56 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
     assert.equal(refused.status, 503);
     assert.equal((await serve.end()).code, 0);
   });
+});
+
+test('quotas of the settings hold from SIGHUP on, for pushes that run and for those that come', async (t) => {
+  const folder = await makeTestFolder(t);
+  const file = join(folder, 'berth.yaml');
+  const settings = (limit: string) => `quotas: {organization: ${limit}, registry: 10KiB}\n`;
+  await writeFile(file, settings('unlimited'));
+  const serve = await startCommand(t, ['serve', '--port', '0'], { folder });
+  const [, url = ''] = await serve.untilPrinted(listening);
+  const push = async (size: number) => {
+    const content = Buffer.alloc(size, `${size} `);
+    const path = `/v2/team/app/blobs/uploads/?digest=${sha256(content)}`;
+    const reply = await fetch(url + path, { method: 'POST', body: content });
+    return { status: reply.status, text: await reply.text() };
+  };
+  let reloads = 0;
+  const reload = async (text: string) => {
+    await writeFile(file, text);
+    serve.child.kill('SIGHUP');
+    reloads += 1;
+    await serve.untilPrinted(new RegExp(`(?:read again[^]*){${reloads}}`));
+  };
+  assert.equal((await push(2000)).status, 201);
+  const session = await fetch(`${url}/v2/team/app/blobs/uploads/`, { method: 'POST' });
+  const { href } = new URL(session.headers.get('location') ?? '', url);
+  const content = Buffer.alloc(3000, 'begun before ');
+  // Its length is not known before its end.
+  const stream = new Blob([content]).stream();
+  const appended = await fetch(href, { method: 'PATCH', body: stream, duplex: 'half' } as RequestInit);
+  assert.equal(appended.status, 202);
+
+  await reload(settings('4KiB'));
+  const refused = await push(2500);
+  assert.equal(refused.status, 403);
+  assert.match(
+    refused.text,
+    /namespace team uses 2\.0 KiB of its quota of 4\.0 KiB, and 2\.4 KiB more do not fit/,
+  );
+  const finish = `${href}${href.includes('?') ? '&' : '?'}digest=${sha256(content)}`;
+  assert.equal((await fetch(finish, { method: 'PUT' })).status, 403);
+  assert.equal((await push(1500)).status, 201);
+
+  await reload(settings('unlimited'));
+  assert.equal((await push(2500)).status, 201);
+  const whole = await push(5000);
+  assert.equal(whole.status, 403);
+  assert.match(whole.text, /the registry uses 5\.9 KiB of its quota of 10\.0 KiB/);
+  await reload('quotas: {registry: unlimited}\n');
+  assert.equal((await push(5000)).status, 201);
+  assert.equal((await serve.end()).code, 0);
 });
 
 describe('a server with TLS', { skip: missing('openssl') }, () => {
@@ -251,6 +324,17 @@ describe('a server that cannot start', { concurrency: 3 }, () => {
     assert.match(unusable.stderr, /^berth: the TLS files are not a certificate and its key in PEM form/);
   });
 
+  test('says where no folder can be made', { skip: process.platform !== 'linux' }, async (t) => {
+    for (const folder of ['/proc/x', '/proc/x/deep/store']) {
+      const { code, stdout, stderr } = await runCommand(t, ['serve', '--port', '0', '--data', folder]);
+      assert.equal(
+        stderr,
+        `berth: the data folder ${folder} cannot be used: no folder can be made in /proc. Choose another with --data\n`,
+      );
+      assert.deepEqual([code, stdout], [1, '']);
+    }
+  });
+
   test('refuses being open to the network by accident', async (t) => {
     const open = await runCommand(t, ['serve', '--open', '--address', '0.0.0.0', '--port', '0']);
     assert.equal(open.code, 2);
@@ -279,6 +363,18 @@ describe('a server that cannot start', { concurrency: 3 }, () => {
     );
   });
 });
+
+/** Opens a named pipe for writing once somebody reads from it. */
+async function openWhenRead(path: string): Promise<FileHandle> {
+  for (;;) {
+    try {
+      return await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
 
 /** A PATCH whose body stays open until `send`. */
 async function beginUpload(

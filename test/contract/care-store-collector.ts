@@ -175,6 +175,47 @@ export function describeCollectorStore(name: string, open: OpenMetadataStore): v
       assert.deepEqual(await survey(store, true), { ...bytes, going: bytes.going + 7, undelete: 0 });
     });
 
+    test('the survey counts what deleted repositories hold, and foresees what goes with them', async (t) => {
+      const clock = manualClock();
+      const store = await open(t, { clock });
+      const { collector } = store.care;
+      const [first, second] = [repository('team/first'), repository('team/second')];
+      const layers = await Promise.all(
+        Array.from({ length: 260 }, (_, count) => linkBlob(store, first, `layer ${100 + count}`)),
+      );
+      await putManifest(store, first, manifestOf({ blobs: layers }));
+      // In both of them, in one and a deleted manifest, in one and a live repository.
+      const shared = ['both', 'trash', 'live'].flatMap((text) => [first, second].map(() => text));
+      const links = await Promise.all(
+        shared.map((text, count) => linkBlob(store, count % 2 ? first : second, text)),
+      );
+      for (const name of [first, second]) await putManifest(store, name, manifestOf({ blobs: links }));
+      const trashed = await putManifest(
+        store,
+        other,
+        manifestOf({ blobs: [await linkBlob(store, other, 'trash')] }),
+      );
+      await putManifest(store, app, manifestOf({ blobs: [await linkBlob(store, app, 'live')] }));
+      clock.advance(leaseSeconds);
+      await linkBlob(store, other, 'both');
+      await store.manifests.remove(other, trashed, alice);
+      for (const name of [first, second]) await store.repositories.remove({ name, origin: alice });
+      const held = 260 * 'layer 100'.length + 'both'.length + 'trash'.length;
+      assert.deepEqual(await survey(store), { going: 0, undelete: held, lease: 0 });
+      const promised = 'both'.length + 'trash'.length;
+      assert.deepEqual(await survey(store, true), { going: held - promised, undelete: 0, lease: promised });
+      assert.equal(await collector.countTrash({ everything: false }), 0);
+      assert.equal(await collector.countTrash({ everything: true }), 4);
+      clock.advance(Math.max(leaseSeconds, undeleteSeconds));
+      assert.deepEqual(await survey(store), { going: held, undelete: 0, lease: 0 });
+      const options = { everything: false, limit: 1000 };
+      while ((await collector.purgeTrash(options)).more);
+      while ((await collector.purgeRepositories(options)).more);
+      while ((await collector.reapLinks(1000)) > 0);
+      assert.equal((await collector.condemnBlobs(1000)).bytes, held);
+      assert.deepEqual(await survey(store), { going: 0, undelete: 0, lease: 0 });
+    });
+
     test('the survey goes through any number of rows, and what it foresees is what goes', async (t) => {
       const clock = manualClock();
       const store = await open(t, { clock });

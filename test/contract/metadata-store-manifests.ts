@@ -192,7 +192,7 @@ function describeHistory(name: string, open: OpenMetadataStore): void {
           address: '192.0.2.7',
           userAgent: 'podman/5.4',
           requestId: 'request-1',
-          detail: undefined,
+          detail: { mediaType: first.mediaType, size: first.bytes.length },
         },
       ]);
     });

@@ -7,10 +7,17 @@ import { describeQuotaStore } from './care-store-quotas.ts';
 import { describeScrubStore } from './care-store-scrub.ts';
 import { describeBlobIndex } from './metadata-store-blobs.ts';
 import { describeEventStore } from './metadata-store-events.ts';
+import { describeManagedRepositories } from './metadata-store-managed-repositories.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
+import { describeMoves } from './metadata-store-moves.ts';
 import { describeReferences } from './metadata-store-references.ts';
 import { describeRepositoryStore } from './metadata-store-repositories.ts';
+import { describeRetagging } from './metadata-store-retag.ts';
+import { describeSignatureStore } from './metadata-store-signatures.ts';
+import { describeTagLists } from './metadata-store-tags.ts';
 import { describeUploadIndex } from './metadata-store-uploads.ts';
+import { describeProtectionStore } from './protection-store.ts';
+import { describeWebhookStore } from './webhook-store.ts';
 
 /** Opens an empty store that keeps things for `keepTimes` by `clock`, and ends with the test. */
 export type OpenMetadataStore = (
@@ -23,10 +30,17 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeManifestStore(name, open);
   describeReferences(name, open);
   describeRepositoryStore(name, open);
+  describeManagedRepositories(name, open);
+  describeMoves(name, open);
   describeBlobIndex(name, open);
   describeUploadIndex(name, open);
+  describeSignatureStore(name, open);
   describeEventStore(name, open);
   describeCollectorStore(name, open);
   describeQuotaStore(name, open);
+  describeTagLists(name, open);
+  describeRetagging(name, open);
   describeScrubStore(name, open);
+  describeProtectionStore(name, open);
+  describeWebhookStore(name, open);
 }

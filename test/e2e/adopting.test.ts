@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startCareProcess } from '../support/care-process.ts';
 import { makeFolder } from '../support/cleanup.ts';
+import { ociIndex } from '../support/client.ts';
 import { type ClientHome, makeClientHome } from '../support/client-home.ts';
 import { DistributionWriter } from '../support/distribution-folder.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
@@ -15,6 +16,7 @@ import { skipWithout } from '../support/programs.ts';
 import { type Pulled, pullEverything, pullImage } from '../support/pull.ts';
 import { makeRandom } from '../support/pusher.ts';
 import { startRegistry, type TestRegistry } from '../support/registry.ts';
+import { startSlowProxy } from '../support/slow-proxy.ts';
 
 const skip = skipWithout('podman', 'buildah', 'skopeo', 'busybox', 'docker-registry', 'root');
 const account = { username: 'sam', password: 'a long password' };
@@ -277,4 +279,66 @@ test('kill -9 in mid-import: the next run goes on, and at the end everything is 
   assert.equal((await pullEverything(berth.url)).size, 300);
   const { manifests, blobs } = await berth.registry.metadata.repositories.totals();
   assert.deepEqual({ manifests, blobs }, { manifests: 400, blobs: 800 });
+});
+
+test('kill -9 in the middle of an import from a running docker-registry: what came counts, nothing half is seen', {
+  skip,
+}, async (t) => {
+  const written = new DistributionWriter(await makeFolder(t, 'live'));
+  for (let number = 0; number < 60; number += 1)
+    await written.writeImage(`live/app${number % 6}`, `v${number}`, `image ${number}`, 60_000);
+  // Layers that are larger than what comes between two kills.
+  const children = await Promise.all(
+    ['amd64', 'arm64'].map((seed) => written.writeImage('a/large', undefined, seed, 12_000_000)),
+  );
+  const manifests = children.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
+  const multi = await written.writeManifest(
+    'a/large',
+    { schemaVersion: 2, mediaType: ociIndex, manifests },
+    'multi',
+  );
+  const old = await startDockerRegistry(t, { folder: written.folder });
+  const proxy = await startSlowProxy(t, old.url, 10_000);
+  const data = join(await makeFolder(t, 'killed'), 'store');
+  const seed = Number(process.env.E2E_SEED ?? Date.now() % 2 ** 31);
+  const random = makeRandom(seed);
+  let kills = 0;
+  let seen = 0;
+  let last = '';
+  while (last === '') {
+    const running = startCareProcess('live', data, proxy.url);
+    await running.opened;
+    const patience = kills < mostKills ? 20 + random() * 700 : 60_000;
+    const timer = setTimeout(() => running.child.kill('SIGKILL'), patience);
+    await running.ended;
+    clearTimeout(timer);
+    last = running.lines.find((line) => line.startsWith('done ')) ?? '';
+    assert.ok(last !== '' || running.child.signalCode === 'SIGKILL', 'the import failed by itself');
+    if (last !== '') continue;
+    kills += 1;
+    const between = await startRegistry(t, {}, { data });
+    // Throws where something is listed that cannot be pulled whole.
+    const pulled = await pullEverything(between.url);
+    assert.ok(pulled.size >= seen, 'nothing that came is lost');
+    seen = pulled.size;
+    await between.close();
+  }
+  const stored = 60 * 60_000 + 2 * 12_000_000;
+  t.diagnostic(
+    `seed ${seed}: ${kills} kills, went on in the middle of a blob ${proxy.resumedAt.length} times, ` +
+      `${(proxy.blobBytes() / stored).toFixed(2)} times the bytes travelled`,
+  );
+  assert.ok(kills > 0, 'no kill came before the end');
+  assert.ok(
+    proxy.resumedAt.some((byte) => byte > 0),
+    'no blob went on where it was',
+  );
+  const report = JSON.parse(last.slice('done '.length));
+  assert.deepEqual(report.findings, []);
+  const berth = await startRegistry(t, {}, { data });
+  const pulled = await pullEverything(berth.url);
+  assert.equal(pulled.size, 61);
+  assert.equal(pulled.get('a/large:multi'), multi.digest);
+  const totals = await berth.registry.metadata.repositories.totals();
+  assert.deepEqual([totals.manifests, totals.blobs, totals.openUploads], [63, 124, 0]);
 });

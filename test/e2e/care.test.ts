@@ -98,7 +98,7 @@ test('gc tells what is held and why, and with --now frees what was deleted', { s
   assert.equal(held.code, 0);
   assert.match(
     held.stdout,
-    /^freed +0 B .*\nheld +1\.9 MiB deleted less than 14 days ago \(berth gc --now gives it up\)\n/,
+    /^freed +0 B .*\nheld +1\.9 MiB deleted less than 14 days ago \(berth gc --now gives it up\); by itself all of it in 14 days\n/,
   );
   await pause(4);
   const dry = await command('gc', '--now', '--dry-run');

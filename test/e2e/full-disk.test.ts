@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { runCommand } from '../support/berth-command.ts';
 import { makeFolder } from '../support/cleanup.ts';
 import { mountMemory, resizeMemory } from '../support/file-systems.ts';
 import { sha256 } from '../support/images.ts';
@@ -104,6 +105,74 @@ for (const { name, disk, larger, layerBytes, environment } of CASES) {
     for (const image of pushed.slice(2)) await assertPullable(again, image);
   });
 }
+
+test('collections run on a disk that is full to the last byte while people push, delete and pull', {
+  skip,
+}, async (t) => {
+  const folder = join(await makeFolder(t, 'full'), 'disk');
+  await mountMemory(t, 'size=48m', folder);
+  const environment = {
+    BERTH_STORAGE_BALLAST: '4MiB',
+    BERTH_STORAGE_KEEP_FREE: '1KiB',
+    BERTH_COLLECTOR_LEASE: '2s',
+  };
+  const dataFolder = join(folder, 'store');
+  const berth = await startBerth(t, { dataFolder, environment });
+  const gc = () => runCommand(t, ['gc', '--now', '--json'], { environment: { BERTH_DATA: dataFolder } });
+  const there: Image[] = [];
+  const kept: Image[] = [];
+  let [refused, removed, over] = [0, 0, false];
+  const pushing = (async () => {
+    for (let count = 0; !over; count += 1) {
+      const image = await push(berth, `t${count}`, 2_000_000);
+      if (!(image instanceof Response)) there.push(image);
+      else {
+        await assertRefused(image);
+        refused += 1;
+        // The disk is full: what is older goes, and some stays for good.
+        const oldest = there.shift();
+        if (oldest === undefined) await new Promise((resolve) => setTimeout(resolve, 200));
+        else if (kept.length < 3) kept.push(oldest);
+        else {
+          assert.equal(await remove(berth, oldest.digest), 202);
+          removed += 1;
+        }
+      }
+    }
+  })();
+  const pulling = (async () => {
+    while (!over) {
+      for (const image of kept) await assertPullable(berth, image);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
+  let freed = 0;
+  let filled = false;
+  // Until what was deleted on a full disk has made room for pushes again, some times over.
+  for (let runs = 0; runs < 60 && freed < 20_000_000; runs += 1) {
+    if (!filled && refused > 0) {
+      await fillUp(folder);
+      filled = true;
+    }
+    const { code, stdout, stderr } = await gc();
+    assert.equal(code, 0, stderr);
+    const { state, report } = JSON.parse(stdout);
+    assert.deepEqual([state, report.stopped], ['done', undefined]);
+    freed += report.freed.bytes;
+  }
+  over = true;
+  await Promise.all([pushing, pulling]);
+  t.diagnostic(
+    `${refused} pushes refused, ${removed} images removed, ${freed} bytes freed, ${there.length} there`,
+  );
+  assert.ok(refused > 0 && removed > 0 && freed >= 20_000_000);
+  for (const image of [...kept, ...there]) await assertPullable(berth, image);
+  assert.deepEqual(await berth.end('SIGTERM'), { code: 0, signal: undefined });
+  const again = await startBerth(t, { dataFolder, environment });
+  for (const image of [...kept, ...there]) await assertPullable(again, image);
+  const scrub = await runCommand(t, ['scrub', '--deep'], { environment: { BERTH_DATA: dataFolder } });
+  assert.equal(scrub.code, 0, scrub.stdout + scrub.stderr);
+});
 
 interface Image {
   readonly tag: string;

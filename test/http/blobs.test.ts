@@ -127,7 +127,7 @@ describe('blobs', () => {
 
   it('stay whole for a client that is reading them while they are deleted', async (t) => {
     const { url, data } = await startRegistry(t);
-    const content = Buffer.alloc(32 << 20, 'slow');
+    const content = Buffer.alloc(16 << 20, 'slow');
     const digest = await pushBlob(url, 'acme/web', content);
     const reply = await fetch(`${url}/v2/acme/web/blobs/${digest}`);
     await fetch(`${url}/v2/acme/web/blobs/${digest}`, { method: 'DELETE' });

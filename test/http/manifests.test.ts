@@ -12,10 +12,13 @@ import {
   sha512,
 } from '../support/client.ts';
 import { startRegistry } from '../support/registry.ts';
+import { sharedRegistry } from '../support/shared.ts';
 
 describe('manifests', () => {
-  it('come back byte for byte, by tag and by digest, with the media type they were pushed with', async (t) => {
-    const { url } = await startRegistry(t);
+  const own = sharedRegistry();
+
+  it('come back byte for byte, by tag and by digest, with the media type they were pushed with', async () => {
+    const { url } = own();
     const image = await pushImage(url, 'acme/team/web', 'v1');
     for (const reference of ['v1', image.digest]) {
       const reply = await fetch(`${url}/v2/acme/team/web/manifests/${reference}`);
@@ -28,57 +31,57 @@ describe('manifests', () => {
     }
   });
 
-  it('are described by HEAD exactly as by GET, without a body', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
-    const reply = await fetch(`${url}/v2/acme/web/manifests/v1`, { method: 'HEAD' });
+  it('are described by HEAD exactly as by GET, without a body', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
+    const reply = await fetch(`${url}/v2/${web}/manifests/v1`, { method: 'HEAD' });
     assert.equal(reply.status, 200);
     assert.equal(reply.headers.get('content-type'), ociManifest);
     assert.equal(reply.headers.get('docker-content-digest'), image.digest);
     assert.equal(reply.headers.get('content-length'), String(image.body.length));
-    const absent = await fetch(`${url}/v2/acme/web/manifests/v2`, { method: 'HEAD' });
+    const absent = await fetch(`${url}/v2/${web}/manifests/v2`, { method: 'HEAD' });
     assert.equal(absent.status, 404);
     assert.equal(await absent.text(), '');
   });
 
-  it('answer 304 to a client that has them', async (t) => {
-    const { url } = await startRegistry(t);
-    const { digest } = await pushImage(url, 'acme/web', 'v1');
+  it('answer 304 to a client that has them', async () => {
+    const { url, web } = own();
+    const { digest } = await pushImage(url, web, 'v1');
     const get = (etag: string) =>
-      fetch(`${url}/v2/acme/web/manifests/v1`, { headers: { 'if-none-match': etag } });
+      fetch(`${url}/v2/${web}/manifests/v1`, { headers: { 'if-none-match': etag } });
     for (const etag of [`"${digest}"`, `W/"${digest}"`, `"x", "${digest}"`, '*', digest]) {
       assert.equal((await get(etag)).status, 304, etag);
     }
     assert.equal((await get(`"${sha256('other')}"`)).status, 200);
   });
 
-  it('answer the push with location, digest and subject', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
+  it('answer the push with location, digest and subject', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
     const referrer = {
       schemaVersion: 2,
       mediaType: ociManifest,
       artifactType: 'application/example',
       config: {
         mediaType: 'application/vnd.oci.empty.v1+json',
-        digest: await pushBlob(url, 'acme/web', '{}'),
+        digest: await pushBlob(url, web, '{}'),
         size: 2,
       },
       layers: [],
       subject: image.descriptor,
     };
-    const reply = await putManifest(url, 'acme/web', 'sig', referrer);
+    const reply = await putManifest(url, web, 'sig', referrer);
     const digest = sha256(JSON.stringify(referrer));
     assert.equal(reply.status, 201);
-    assert.equal(reply.headers.get('location'), `/v2/acme/web/manifests/${digest}`);
+    assert.equal(reply.headers.get('location'), `/v2/${web}/manifests/${digest}`);
     assert.equal(reply.headers.get('docker-content-digest'), digest);
     assert.equal(reply.headers.get('oci-subject'), image.digest);
   });
 
-  it('are refused while something they reference is missing, and say what', async (t) => {
-    const { url } = await startRegistry(t);
+  it('are refused while something they reference is missing, and say what', async () => {
+    const { url, web } = own();
     const missing = sha256('never pushed');
-    const reply = await putManifest(url, 'acme/web', 'v1', {
+    const reply = await putManifest(url, web, 'v1', {
       schemaVersion: 2,
       mediaType: ociManifest,
       config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: missing, size: 12 },
@@ -88,35 +91,29 @@ describe('manifests', () => {
     const { errors } = (await reply.json()) as { errors: { code: string; message: string }[] };
     assert.equal(errors[0]?.code, 'MANIFEST_BLOB_UNKNOWN');
     assert.ok(errors[0]?.message.includes(missing));
-    assert.equal((await fetch(`${url}/v2/acme/web/manifests/v1`)).status, 404);
+    assert.equal((await fetch(`${url}/v2/${web}/manifests/v1`)).status, 404);
   });
 
-  it('do not see the blobs of another repository', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
+  it('do not see the blobs of another repository', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
     const reply = await putManifest(url, 'acme/other', 'v1', Buffer.from(image.body));
     assert.equal(reply.status, 404);
     assert.equal(await errorCode(reply), 'MANIFEST_BLOB_UNKNOWN');
   });
 
-  it('are refused when the body is not what the digest in the URL says', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
-    const reply = await putManifest(url, 'acme/web', sha256('other'), Buffer.from(image.body));
+  it('are refused when the body is not what the digest in the URL says', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
+    const reply = await putManifest(url, web, sha256('other'), Buffer.from(image.body));
     assert.equal(reply.status, 400);
     assert.equal(await errorCode(reply), 'DIGEST_INVALID');
   });
 
-  it('of schema 1 are refused with the reason', async (t) => {
-    const { url } = await startRegistry(t);
+  it('of schema 1 are refused with the reason', async () => {
+    const { url, web } = own();
     const type = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
-    const reply = await putManifest(
-      url,
-      'acme/web',
-      'v1',
-      { schemaVersion: 1, name: 'acme/web', fsLayers: [] },
-      type,
-    );
+    const reply = await putManifest(url, web, 'v1', { schemaVersion: 1, name: web, fsLayers: [] }, type);
     assert.equal(reply.status, 400);
     const { errors } = (await reply.json()) as { errors: { code: string; message: string }[] };
     assert.equal(errors[0]?.code, 'MANIFEST_INVALID');
@@ -130,77 +127,77 @@ describe('manifests', () => {
     assert.equal(await errorCode(reply), 'SIZE_INVALID');
   });
 
-  it('take several tags in one push by digest', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
+  it('take several tags in one push by digest', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
     const digest = sha512(image.body);
     const tags = Array.from({ length: 10 }, (_, index) => `t${index}`);
     const query = tags.map((tag) => `tag=${tag}`).join('&');
-    const reply = await putManifest(url, 'acme/web', `${digest}?${query}`, Buffer.from(image.body));
+    const reply = await putManifest(url, web, `${digest}?${query}`, Buffer.from(image.body));
     assert.equal(reply.status, 201);
     assert.deepEqual(reply.headers.get('oci-tag')?.split(', '), tags);
-    const pulled = await fetch(`${url}/v2/acme/web/manifests/t9`);
+    const pulled = await fetch(`${url}/v2/${web}/manifests/t9`);
     assert.equal(pulled.headers.get('docker-content-digest'), digest);
   });
 
-  it('refuse more tags than one push may set with 414, and set none', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
+  it('refuse more tags than one push may set with 414, and set none', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
     const query = Array.from({ length: 33 }, (_, index) => `tag=t${index}`).join('&');
-    const reply = await putManifest(url, 'acme/web', `${image.digest}?${query}`, Buffer.from(image.body));
+    const reply = await putManifest(url, web, `${image.digest}?${query}`, Buffer.from(image.body));
     assert.equal(reply.status, 414);
-    assert.equal((await fetch(`${url}/v2/acme/web/manifests/t0`)).status, 404);
+    assert.equal((await fetch(`${url}/v2/${web}/manifests/t0`)).status, 404);
   });
 
-  it('keep a foreign layer that was pushed, and do without one that was not', async (t) => {
-    const { url } = await startRegistry(t);
-    const pushed = await pushBlob(url, 'acme/web', 'a foreign layer');
+  it('keep a foreign layer that was pushed, and do without one that was not', async () => {
+    const { url, web } = own();
+    const pushed = await pushBlob(url, web, 'a foreign layer');
     const foreign = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
     const manifest = {
       schemaVersion: 2,
       mediaType: ociManifest,
       config: {
         mediaType: 'application/vnd.oci.image.config.v1+json',
-        digest: await pushBlob(url, 'acme/web', '{}'),
+        digest: await pushBlob(url, web, '{}'),
         size: 2,
       },
       layers: [pushed, sha256('elsewhere')].map((digest) => ({ mediaType: foreign, digest, size: 15 })),
     };
-    assert.equal((await putManifest(url, 'acme/web', 'v1', manifest)).status, 201);
-    const held = await fetch(`${url}/v2/acme/web/blobs/${pushed}`, { method: 'DELETE' });
+    assert.equal((await putManifest(url, web, 'v1', manifest)).status, 201);
+    const held = await fetch(`${url}/v2/${web}/blobs/${pushed}`, { method: 'DELETE' });
     assert.equal(held.status, 405);
   });
 
-  it('lose one tag alone when a tag is deleted', async (t) => {
-    const { url } = await startRegistry(t);
-    const { digest } = await pushImage(url, 'acme/web', 'v1');
-    const gone = await fetch(`${url}/v2/acme/web/manifests/v1`, { method: 'DELETE' });
+  it('lose one tag alone when a tag is deleted', async () => {
+    const { url, web } = own();
+    const { digest } = await pushImage(url, web, 'v1');
+    const gone = await fetch(`${url}/v2/${web}/manifests/v1`, { method: 'DELETE' });
     assert.equal(gone.status, 202);
-    assert.equal((await fetch(`${url}/v2/acme/web/manifests/v1`)).status, 404);
-    assert.equal((await fetch(`${url}/v2/acme/web/manifests/${digest}`)).status, 200);
-    const list = (await (await fetch(`${url}/v2/acme/web/tags/list`)).json()) as { tags: string[] };
+    assert.equal((await fetch(`${url}/v2/${web}/manifests/v1`)).status, 404);
+    assert.equal((await fetch(`${url}/v2/${web}/manifests/${digest}`)).status, 200);
+    const list = (await (await fetch(`${url}/v2/${web}/tags/list`)).json()) as { tags: string[] };
     assert.deepEqual(list.tags, []);
   });
 
-  it('go with their tags when deleted by digest, and answer 404 the second time', async (t) => {
-    const { url } = await startRegistry(t);
-    const { digest } = await pushImage(url, 'acme/web', 'v1');
-    const remove = () => fetch(`${url}/v2/acme/web/manifests/${digest}`, { method: 'DELETE' });
+  it('go with their tags when deleted by digest, and answer 404 the second time', async () => {
+    const { url, web } = own();
+    const { digest } = await pushImage(url, web, 'v1');
+    const remove = () => fetch(`${url}/v2/${web}/manifests/${digest}`, { method: 'DELETE' });
     assert.equal((await remove()).status, 202);
     for (const reference of ['v1', digest]) {
-      const reply = await fetch(`${url}/v2/acme/web/manifests/${reference}`);
+      const reply = await fetch(`${url}/v2/${web}/manifests/${reference}`);
       assert.equal(reply.status, 404);
       assert.equal(await errorCode(reply), 'MANIFEST_UNKNOWN');
     }
     assert.equal((await remove()).status, 404);
   });
 
-  it('that an index lists cannot be deleted before the index', async (t) => {
-    const { url } = await startRegistry(t);
-    const image = await pushImage(url, 'acme/web', 'v1');
+  it('that an index lists cannot be deleted before the index', async () => {
+    const { url, web } = own();
+    const image = await pushImage(url, web, 'v1');
     const index = { schemaVersion: 2, mediaType: ociIndex, manifests: [image.descriptor] };
-    assert.equal((await putManifest(url, 'acme/web', 'all', index, ociIndex)).status, 201);
-    const reply = await fetch(`${url}/v2/acme/web/manifests/${image.digest}`, { method: 'DELETE' });
+    assert.equal((await putManifest(url, web, 'all', index, ociIndex)).status, 201);
+    const reply = await fetch(`${url}/v2/${web}/manifests/${image.digest}`, { method: 'DELETE' });
     assert.equal(reply.status, 405);
     const { errors } = (await reply.json()) as { errors: { code: string; message: string }[] };
     assert.equal(errors[0]?.code, 'UNSUPPORTED');
@@ -215,8 +212,8 @@ describe('manifests', () => {
     assert.equal(await errorCode(reply), 'UNSUPPORTED');
   });
 
-  it('are addressed in repositories whose names contain the words of the API', async (t) => {
-    const { url } = await startRegistry(t);
+  it('are addressed in repositories whose names contain the words of the API', async () => {
+    const { url } = own();
     for (const name of ['blobs', 'a/manifests/b', 'a/blobs/uploads', 'tags/list', 'a/referrers']) {
       const image = await pushImage(url, name, 'v1', name);
       const reply = await fetch(`${url}/v2/${name}/manifests/v1`);
@@ -226,17 +223,17 @@ describe('manifests', () => {
     }
   });
 
-  it('refuse malformed names, tags and digests with their own code', async (t) => {
-    const { url } = await startRegistry(t);
+  it('refuse malformed names, tags and digests with their own code', async () => {
+    const { url, web } = own();
     const codeOf = async (path: string) => errorCode(await fetch(`${url}/v2/${path}`));
     assert.equal(await codeOf('Acme/web/manifests/v1'), 'NAME_INVALID');
     assert.equal(await codeOf(`${'a'.repeat(256)}/manifests/v1`), 'NAME_INVALID');
     assert.equal(await codeOf('acme%2F..%2Fweb/manifests/v1'), 'NAME_INVALID');
     assert.equal(await codeOf('acme%252Fweb/manifests/v1'), 'NAME_INVALID');
     assert.equal(await codeOf('acme%00/manifests/v1'), 'NAME_INVALID');
-    assert.equal(await codeOf(`acme/web/manifests/${'t'.repeat(129)}`), 'TAG_INVALID');
+    assert.equal(await codeOf(`${web}/manifests/${'t'.repeat(129)}`), 'TAG_INVALID');
     assert.equal(await codeOf('acme/web/manifests/sha256:abc'), 'DIGEST_INVALID');
     assert.equal(await codeOf('acme/web/blobs/sha256:abc'), 'DIGEST_INVALID');
-    assert.equal(await codeOf(`acme/web/manifests/sha512:${'a'.repeat(128)}`), 'NAME_UNKNOWN');
+    assert.equal(await codeOf(`${web}/manifests/sha512:${'a'.repeat(128)}`), 'NAME_UNKNOWN');
   });
 });

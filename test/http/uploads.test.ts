@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { describe, it } from 'node:test';
 import { beginUpload, errorCode, pushBlob, sha256, sha512 } from '../support/client.ts';
 import { startRegistry } from '../support/registry.ts';
+import { sharedRegistry } from '../support/shared.ts';
 
 const content = 'the content of a blob';
 const digest = sha256(content);
@@ -14,20 +15,22 @@ async function blobStatus(url: string, name: string, of = digest): Promise<numbe
 }
 
 describe('an upload', () => {
-  it('works as one POST', async (t) => {
-    const { url } = await startRegistry(t);
-    const reply = await fetch(`${url}/v2/acme/web/blobs/uploads/?digest=${digest}`, {
+  const own = sharedRegistry();
+
+  it('works as one POST', async () => {
+    const { url, web } = own();
+    const reply = await fetch(`${url}/v2/${web}/blobs/uploads/?digest=${digest}`, {
       method: 'POST',
       body: content,
     });
     assert.equal(reply.status, 201);
-    assert.equal(reply.headers.get('location'), `/v2/acme/web/blobs/${digest}`);
+    assert.equal(reply.headers.get('location'), `/v2/${web}/blobs/${digest}`);
     assert.equal(reply.headers.get('docker-content-digest'), digest);
-    assert.equal(await (await fetch(`${url}/v2/acme/web/blobs/${digest}`)).text(), content);
+    assert.equal(await (await fetch(`${url}/v2/${web}/blobs/${digest}`)).text(), content);
   });
 
-  it('works as POST and PUT, with and without the trailing slash', async (t) => {
-    const { url } = await startRegistry(t);
+  it('works as POST and PUT, with and without the trailing slash', async () => {
+    const { url } = own();
     for (const [name, path] of [
       ['a/b', 'uploads/'],
       ['a/c', 'uploads'],
@@ -44,9 +47,9 @@ describe('an upload', () => {
     }
   });
 
-  it('works as a streamed PATCH and an empty PUT', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
+  it('works as a streamed PATCH and an empty PUT', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
     const body = new Blob([content]).stream();
     const patched = await fetch(location, { method: 'PATCH', body, duplex: 'half' } as RequestInit);
     assert.equal(patched.status, 202);
@@ -54,12 +57,12 @@ describe('an upload', () => {
     assert.ok(patched.headers.get('location'));
     assert.ok(patched.headers.get('docker-upload-uuid'));
     assert.equal((await fetch(`${location}?digest=${digest}`, { method: 'PUT' })).status, 201);
-    assert.equal(await blobStatus(url, 'acme/web'), 200);
+    assert.equal(await blobStatus(url, web), 200);
   });
 
-  it('works in chunks, and tells where to go on when one does not fit', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
+  it('works in chunks, and tells where to go on when one does not fit', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
     const patch = (range: string, body: string) =>
       fetch(location, { method: 'PATCH', body, headers: { 'content-range': range } });
     assert.equal((await patch('0-9', content.slice(0, 10))).status, 202);
@@ -81,7 +84,7 @@ describe('an upload', () => {
       headers: { 'content-range': `10-${content.length - 1}` },
     });
     assert.equal(last.status, 201);
-    assert.equal(await (await fetch(`${url}/v2/acme/web/blobs/${digest}`)).text(), content);
+    assert.equal(await (await fetch(`${url}/v2/${web}/blobs/${digest}`)).text(), content);
   });
 
   it('keeps what arrived when the client goes away in mid-PATCH', async (t) => {
@@ -108,32 +111,32 @@ describe('an upload', () => {
     assert.equal((await fetch(`${location}?digest=${digest}`, { method: 'PUT' })).status, 201);
   });
 
-  it('of nothing is a blob of zero bytes', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
+  it('of nothing is a blob of zero bytes', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
     const empty = await fetch(location, { method: 'PATCH', body: '' });
     assert.equal(empty.status, 202);
     assert.equal(empty.headers.get('range'), '0-0');
     assert.equal((await fetch(`${location}?digest=${sha256('')}`, { method: 'PUT' })).status, 201);
-    const reply = await fetch(`${url}/v2/acme/web/blobs/${sha256('')}`);
+    const reply = await fetch(`${url}/v2/${web}/blobs/${sha256('')}`);
     assert.equal(reply.status, 200);
     assert.equal(reply.headers.get('content-length'), '0');
   });
 
-  it('takes sha512 without being told before, and keeps that identity', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
+  it('takes sha512 without being told before, and keeps that identity', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
     await fetch(location, { method: 'PATCH', body: content });
     const reply = await fetch(`${location}?digest=${sha512(content)}`, { method: 'PUT' });
     assert.equal(reply.status, 201);
     assert.equal(reply.headers.get('docker-content-digest'), sha512(content));
-    assert.equal(await blobStatus(url, 'acme/web', sha512(content)), 200);
-    assert.equal(await blobStatus(url, 'acme/web'), 404);
+    assert.equal(await blobStatus(url, web, sha512(content)), 200);
+    assert.equal(await blobStatus(url, web), 404);
   });
 
-  it('takes a hint of its algorithm', async (t) => {
-    const { url } = await startRegistry(t);
-    const begun = await fetch(`${url}/v2/acme/web/blobs/uploads/?digest-algorithm=sha512`, {
+  it('takes a hint of its algorithm', async () => {
+    const { url, web } = own();
+    const begun = await fetch(`${url}/v2/${web}/blobs/uploads/?digest-algorithm=sha512`, {
       method: 'POST',
     });
     assert.equal(begun.status, 202);
@@ -142,13 +145,13 @@ describe('an upload', () => {
       (await fetch(`${location}?digest=${sha512(content)}`, { method: 'PUT', body: content })).status,
       201,
     );
-    const unknown = await fetch(`${url}/v2/acme/web/blobs/uploads/?digest-algorithm=md5`, { method: 'POST' });
+    const unknown = await fetch(`${url}/v2/${web}/blobs/uploads/?digest-algorithm=md5`, { method: 'POST' });
     assert.equal(unknown.status, 400);
   });
 
-  it('that is not what its digest says is refused and over', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
+  it('that is not what its digest says is refused and over', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
     const missing = await fetch(location, { method: 'PUT', body: content });
     assert.equal(missing.status, 400);
     assert.equal(await errorCode(missing), 'DIGEST_INVALID');
@@ -156,12 +159,12 @@ describe('an upload', () => {
     assert.equal(wrong.status, 400);
     assert.equal(await errorCode(wrong), 'DIGEST_INVALID');
     assert.equal((await fetch(location)).status, 404);
-    assert.equal(await blobStatus(url, 'acme/web'), 404);
+    assert.equal(await blobStatus(url, web), 404);
   });
 
-  it('can be cancelled, once', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
+  it('can be cancelled, once', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
     assert.equal((await fetch(location, { method: 'DELETE' })).status, 204);
     const again = await fetch(location, { method: 'DELETE' });
     assert.equal(again.status, 404);
@@ -169,10 +172,10 @@ describe('an upload', () => {
     assert.equal((await fetch(location, { method: 'PATCH', body: 'x' })).status, 404);
   });
 
-  it('is unknown in another repository', async (t) => {
-    const { url } = await startRegistry(t);
-    const location = await beginUpload(url, 'acme/web');
-    assert.equal((await fetch(location.replace('acme/web', 'acme/api'))).status, 404);
+  it('is unknown in another repository', async () => {
+    const { url, web } = own();
+    const location = await beginUpload(url, web);
+    assert.equal((await fetch(location.replace(web, 'acme/api'))).status, 404);
   });
 
   it('goes on after a restart of the server, at the offset it reports', async (t) => {

@@ -2,7 +2,7 @@
 // wait, wants tokens or sends other bytes.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, unlink } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -183,7 +183,8 @@ test('a transfer that breaks off goes on where it was, also with a remote that k
   }
 });
 
-test('an import that is cancelled in the middle of a blob goes on with the bytes that came', async (t) => {
+/** An import that is cancelled when most of a large layer has come. The remote goes on afterwards. */
+async function importHalf(t: TestContext) {
   const here = await startRegistry(t);
   const { documents, layer, layerPath, digest } = oneImage(Buffer.alloc(4_000_000, 'large '));
   const cancel = new AbortController();
@@ -203,6 +204,11 @@ test('an import that is cancelled in the middle of a blob goes on with the bytes
   };
   await assert.rejects(importLive(here.registry, remote.url, { run }));
   hang = false;
+  return { here, remote, digest, layerPath };
+}
+
+test('an import that is cancelled in the middle of a blob goes on with the bytes that came', async (t) => {
+  const { here, remote, digest, layerPath } = await importHalf(t);
   const report = await importLive(here.registry, remote.url);
   assert.deepEqual(report.findings, []);
   assert.equal(await pullImage(here.url, 'team/app', 'v1'), digest);
@@ -210,6 +216,17 @@ test('an import that is cancelled in the middle of a blob goes on with the bytes
     /bytes=(\d+)-$/.exec(remote.seen.filter((line) => line.includes(layerPath)).at(-1) ?? '')?.[1],
   );
   assert.ok(from > 1_000_000, `it went on at ${from}`);
+});
+
+test('a session that was killed between its file and its row begins again', async (t) => {
+  const { here, remote, digest } = await importHalf(t);
+  // The file had moved to its place as a blob when the process was killed; the row still tells of a session.
+  for (const file of await readdir(join(here.data, 'uploads')))
+    await unlink(join(here.data, 'uploads', file));
+  const report = await importLive(here.registry, remote.url);
+  assert.deepEqual(report.findings, []);
+  assert.equal(await pullImage(here.url, 'team/app', 'v1'), digest);
+  assert.equal((await here.registry.metadata.repositories.totals()).openUploads, 0);
 });
 
 test('429 with Retry-After is waited for, and holds all requests', async (t) => {

@@ -213,6 +213,54 @@ async function removeManifest(world: World, name: RepositoryName, manifest: Mode
   });
 }
 
+/** A manifest with all that it lists. */
+function family(manifest: ModelManifest): readonly ModelManifest[] {
+  return [...manifest.children.flatMap(family), manifest];
+}
+
+/** Points a tag at a manifest of the repository, also at a deleted one; or at one of another repository. */
+async function setTag(
+  world: World,
+  name: RepositoryName,
+  manifest: ModelManifest,
+  from: RepositoryName | undefined,
+): Promise<void> {
+  const { expectations, registry, scheduler } = world;
+  const all = family(manifest).map(({ digest }) => keyOf(name, digest));
+  const epochs = all.map((key) => expectations.epoch(key));
+  // Signatures may come along.
+  const may =
+    from === undefined
+      ? []
+      : [...family(manifest), ...manifests.filter(({ name: what }) => what === 'signature')];
+  for (const digest of may.flatMap(({ blobs }) => blobs))
+    expectations.allowCopy(keyOf(from ?? name, digest), keyOf(name, digest));
+  const dryRun = scheduler.random.chance(0.1);
+  const bring = async (): Promise<boolean> => {
+    const set = await registry.tagging.set({
+      repository: name,
+      tag: scheduler.random.pick(tags),
+      from:
+        from === undefined ? { digest: manifest.digest } : { repository: from, reference: manifest.digest },
+      referrers: scheduler.random.chance(0.5),
+      mayRestore: true,
+      dryRun,
+      origin: alice,
+    });
+    if (set.outcome === 'damaged' && expectations.damagedLocations.size > 0) return false;
+    if (set.outcome === 'unknown') return false;
+    if (set.outcome !== 'set')
+      throw new Violation(`${manifest.name} in ${name} could not be set: ${set.outcome}`);
+    return !dryRun;
+  };
+  await expectations.bringingBack(all, bring);
+  for (const [index, key] of all.entries()) {
+    const { digest } = family(manifest)[index] ?? manifest;
+    const found = await registry.manifests.stat(name, { digest }).catch(() => undefined);
+    if (found !== undefined) expectations.manifestStored(key, epochs[index] ?? 0);
+  }
+}
+
 async function removeTag(world: World, name: RepositoryName): Promise<void> {
   const reference = { tag: world.scheduler.random.pick(tags) };
   await tolerating(['MANIFEST_UNKNOWN', 'NAME_UNKNOWN'], () =>
@@ -279,6 +327,8 @@ const weights = {
   mount: 2,
   removeManifest: 4,
   removeTag: 2,
+  restore: 4,
+  copy: 3,
   removeBlob: 1,
   collect: 6,
   scrub: 2,
@@ -309,7 +359,7 @@ export function startSomething(world: World, emphasis: Emphasis): void {
   const name = random.pick(repositories.slice(0, few));
   const digest = random.pick(allDigests.slice(0, few));
   const manifest = random.pick(manifests.slice(0, few && 2));
-  const note = ['push', 'removeManifest'].includes(kind) ? manifest.name : nameOf(digest);
+  const note = ['push', 'removeManifest', 'restore', 'copy'].includes(kind) ? manifest.name : nameOf(digest);
   const work: Readonly<Record<keyof typeof weights, () => Promise<unknown>>> = {
     push: () => push(world, name, manifest),
     read: () => read(world, name, digest),
@@ -318,6 +368,8 @@ export function startSomething(world: World, emphasis: Emphasis): void {
     mount: () => mount(world, name, digest),
     removeManifest: () => removeManifest(world, name, manifest),
     removeTag: () => removeTag(world, name),
+    restore: () => setTag(world, name, manifest, undefined),
+    copy: () => setTag(world, name, manifest, random.pick(repositories.filter((other) => other !== name))),
     removeBlob: () => removeBlob(world, name, digest),
     collect: () => collect(world, random.chance(0.3)),
     scrub: () =>

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../src/oci/digest.ts';
 import type { Connection } from '../../src/storage/sqlite/connection.ts';
+import { findWrongCounts } from '../../src/storage/sqlite/counts.ts';
 
 /** Something that the registry promised and did not keep. */
 export class Violation extends Error {
@@ -29,16 +30,26 @@ const sql = {
     + (SELECT count(*) FROM trash_blob e WHERE e.blob_id NOT IN (SELECT id FROM blob))
     + (SELECT count(*) FROM manifest_child c WHERE c.child_id NOT IN (SELECT id FROM manifest))
     + (SELECT count(*) FROM tag t WHERE t.manifest_id NOT IN (SELECT id FROM manifest))`,
-  wrongCounts: `SELECT count(*) FROM namespace n WHERE n.used_bytes <> (SELECT coalesce(sum(b.size), 0) FROM blob b
-    WHERE b.id IN (SELECT l.blob_id FROM repository_blob l JOIN repository r ON r.id = l.repository_id
-      WHERE r.namespace_id = n.id))`,
+  shapes: `SELECT r.name, m.digest, (SELECT count(*) FROM manifest_blob e WHERE e.manifest_id = m.id),
+      (SELECT count(*) FROM manifest_child c WHERE c.parent_id = m.id)
+    FROM manifest m JOIN repository r ON r.id = m.repository_id`,
+  wrongSummaries: `SELECT count(*) FROM manifest m LEFT JOIN manifest_summary s ON s.manifest_id = m.id
+    WHERE s.tags IS NOT (SELECT count(*) FROM tag t WHERE t.manifest_id = m.id)`,
+  wrongRepositories: `SELECT count(*) FROM repository r WHERE r.tags <> (SELECT count(*) FROM tag t WHERE t.repository_id = r.id)
+    OR r.linked_bytes <> (SELECT coalesce(sum(b.size), 0) FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+      WHERE l.repository_id = r.id)
+    OR r.own_bytes <> (SELECT coalesce(sum(b.size), 0) FROM repository_blob l JOIN blob b ON b.id = l.blob_id
+      WHERE l.repository_id = r.id AND NOT EXISTS (SELECT 1 FROM repository_blob o
+        WHERE o.blob_id = l.blob_id AND o.repository_id <> l.repository_id))`,
 } as const;
 
 type Rows = { readonly [Key in keyof typeof sql]: unknown[][] };
 
 export class Expectations {
   readonly #statements: { readonly [Key in keyof typeof sql]: { all(): unknown } };
+  readonly #db: Connection;
   readonly #contents: ReadonlyMap<Digest, string>;
+  readonly #shapes: ReadonlyMap<string, readonly [blobs: number, children: number]>;
   readonly #blobsFolder: string;
   readonly #uptime: () => number;
   readonly #diskVersion: () => number;
@@ -52,8 +63,13 @@ export class Expectations {
   /** What clients are taking away just now. */
   readonly #taken = new Map<string, number>();
   readonly #visible = new Set<string>();
+  readonly #copies: (readonly [from: string, to: string])[] = [];
   readonly #manifests = new Set<string>();
   readonly #trash = new Map<string, number>();
+  /** What clients bring back just now: whether it is in the trash cannot be told. */
+  readonly #returning = new Map<string, number>();
+  /** How often somebody brought something back. */
+  #returned = 0;
   /** Locations whose files the run itself has spoiled. */
   readonly damagedLocations = new Set<string>();
   purges = 0;
@@ -63,6 +79,8 @@ export class Expectations {
   constructor(options: {
     db: Connection;
     contents: ReadonlyMap<Digest, string>;
+    /** How many blobs and children a manifest has. */
+    shapes: ReadonlyMap<string, readonly [blobs: number, children: number]>;
     blobsFolder: string;
     uptime: () => number;
     diskVersion: () => number;
@@ -71,7 +89,9 @@ export class Expectations {
     for (const key of Object.keys(sql) as (keyof typeof sql)[])
       statements[key] = options.db.prepare(sql[key]).raw();
     this.#statements = statements;
+    this.#db = options.db;
     this.#contents = options.contents;
+    this.#shapes = options.shapes;
     this.#blobsFolder = options.blobsFolder;
     this.#uptime = options.uptime;
     this.#diskVersion = options.diskVersion;
@@ -95,13 +115,50 @@ export class Expectations {
   /** The process is gone, and with it what it was doing. */
   processEnded(): void {
     this.#taken.clear();
+    this.#returning.clear();
     this.snapshot = new Set();
     if (this.purges % 2 === 1) this.giveUpTrash();
   }
 
-  /** From now on the repository may have the blob. */
+  /**
+   * A client brings manifests back while `work` runs, which tells whether it did. What it did not is in the trash still.
+   */
+  async bringingBack(keys: readonly string[], work: () => Promise<boolean>): Promise<void> {
+    const { purges } = this;
+    const held = keys.flatMap((key) => {
+      const until = this.#trash.get(key);
+      return until === undefined ? [] : [[key, until] as const];
+    });
+    for (const key of keys) {
+      this.#returning.set(key, (this.#returning.get(key) ?? 0) + 1);
+      this.#trash.delete(key);
+    }
+    const epochs = held.map(([key]) => this.epoch(key));
+    const returned = this.#returned;
+    const came = await work();
+    if (came) this.#returned += 1;
+    for (const key of keys) {
+      const left = (this.#returning.get(key) ?? 1) - 1;
+      if (left > 0) this.#returning.set(key, left);
+      else this.#returning.delete(key);
+    }
+    // Somebody else may have brought it back meanwhile.
+    if (returned !== this.#returned) return;
+    for (const [index, [key, until]] of held.entries())
+      if (epochs[index] === this.epoch(key)) this.manifestTrashed(key, until, purges);
+  }
+
+  /** From now on the repository may have the blob, and where it is being copied to. */
   allow(key: string): void {
+    if (this.#visible.has(key)) return;
     this.#visible.add(key);
+    for (const [from, to] of this.#copies) if (from === key) this.allow(to);
+  }
+
+  /** From now on `to` may have the blob where `from` has it, which may come to be at any time. */
+  allowCopy(from: string, to: string): void {
+    this.#copies.push([from, to]);
+    if (this.#visible.has(from)) this.allow(to);
   }
 
   mayHave(key: string): boolean {
@@ -149,7 +206,7 @@ export class Expectations {
   /** `purges` is how often deleted manifests had been given up when the delete began. */
   manifestTrashed(key: string, until: number, purges: number): void {
     // Odd while a collection that gives them up runs.
-    if (purges !== this.purges || purges % 2 === 1) return;
+    if (purges !== this.purges || purges % 2 === 1 || this.#returning.has(key)) return;
     this.#version += 1;
     this.#trash.set(key, until);
   }
@@ -188,8 +245,17 @@ export class Expectations {
     for (const [key, until] of this.#trash) {
       if (this.#uptime() < until && !trash.has(key)) throw new Violation(`deleted ${key} cannot be restored`);
     }
-    const [[wrong] = []] = this.#rows('wrongCounts');
-    if (wrong !== 0) throw new Violation('the bytes of a namespace are counted wrongly');
+    for (const [name, digest, blobs, children] of this.#rows('shapes')) {
+      const [wantedBlobs, wantedChildren] = this.#shapes.get(String(digest)) ?? [];
+      if (blobs !== wantedBlobs || children !== wantedChildren)
+        throw new Violation(`manifest ${name}|${digest} is not whole`);
+    }
+    const [[summaries] = []] = this.#rows('wrongSummaries');
+    if (summaries !== 0) throw new Violation('the tags of a manifest are counted wrongly');
+    const { faults } = findWrongCounts(this.#db);
+    if (faults.length > 0) throw new Violation(`counted wrongly: ${JSON.stringify(faults)}`);
+    const [[miscounted] = []] = this.#rows('wrongRepositories');
+    if (miscounted !== 0) throw new Violation('the tags or bytes of a repository are counted wrongly');
   }
 
   /** What must be true in the end, when all leases are over and everything was collected. */

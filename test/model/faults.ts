@@ -49,6 +49,29 @@ function after<Input, Output>(
 }
 
 export const faults = {
+  'a manifest comes back, or is copied, without one of its blobs': {
+    intentions: ({ setTag }, world) => ({
+      setTag: after(setTag, (now, { repository, dryRun }) => {
+        if (dryRun) return;
+        const edge = `FROM manifest_blob e JOIN repository r ON r.id = e.repository_id WHERE r.name = ?
+          AND r.state <> 'deleted' AND e.blob_id = (SELECT id FROM blob ORDER BY id LIMIT 1)`;
+        force(
+          world.engine.db,
+          `DELETE FROM manifest_blob WHERE (manifest_id, blob_id) IN (SELECT e.manifest_id, e.blob_id ${edge})`,
+          repository,
+        );
+        force(
+          world.engine.db,
+          `UPDATE repository_blob SET lease_ticks = ? WHERE lease_ticks IS NULL AND NOT EXISTS (SELECT 1 FROM manifest_blob e
+            WHERE e.repository_id = repository_blob.repository_id AND e.blob_id = repository_blob.blob_id)`,
+          now.ticks + lease,
+        );
+      }),
+    }),
+  },
+  'a dry run of a restore is not taken back': {
+    intentions: ({ setTag }) => ({ setTag: (now, input) => setTag(now, { ...input, dryRun: false }) }),
+  },
   'a finished upload gives no lease': {
     intentions: ({ finishUpload, linkBlob }, world) => ({
       finishUpload: after(finishUpload, (now, input) => endLease(world, now, input.repository, input.digest)),
@@ -172,7 +195,7 @@ export const faults = {
         },
         async link(input) {
           void store.uploads.link(input);
-          return true;
+          return { outcome: 'linked' };
         },
       },
     }),

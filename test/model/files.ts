@@ -174,6 +174,12 @@ export function installFiles(): void {
     return fd;
   });
   replace('close', {}, (disk, fd: number) => disk.closed(fd));
+  // Without a callback it is no turn, but the disk has to know: the number may soon be another file's.
+  fs.closeSync = (fd: number): void => {
+    const disk = diskNow();
+    if (disk === undefined) original.closeSync(fd);
+    else disk.closed(fd);
+  };
   replace('stat', {}, (_disk, path: string) => original.statSync(path));
   replace('statfs', {}, (_disk, path: string) => original.statfsSync(path));
   replace('read', {}, (_disk, fd: number, buffer: Buffer, offset: number, length: number, at: number) =>

@@ -4,6 +4,7 @@ import Database from 'better-sqlite3';
 import type { MetadataStore } from '../../src/storage/metadata-store.ts';
 import { makeCareReads } from '../../src/storage/sqlite/care-store.ts';
 import type { Connection } from '../../src/storage/sqlite/connection.ts';
+import { findWrongCounts } from '../../src/storage/sqlite/counts.ts';
 import {
   type IntentionName,
   type Intentions,
@@ -43,7 +44,7 @@ export interface Engine {
 
 export function newEngine(): Engine {
   const db = newDatabase();
-  const intentions = makeIntentions(db, keepTimes);
+  const intentions = makeIntentions(db, { ...keepTimes, oldNameSeconds: 0 });
   return { db, intentions, reads: makeReads(db), careReads: makeCareReads(db) };
 }
 
@@ -103,8 +104,9 @@ export function openModelStore(
     closeReader: () => {},
     reader: engine.db,
   });
-  // The check of the database needs a file and a thread; it is tested elsewhere.
+  // The check of the database needs a file and a thread, and is tested elsewhere; counting needs none.
   const sound = async () => ({ at: 0, sound: true, faults: [] });
-  const scrub = { ...store.care.scrub, checkIntegrity: sound };
+  const checkCounts = async () => findWrongCounts(engine.db);
+  const scrub = { ...store.care.scrub, checkIntegrity: sound, checkCounts };
   return { store: { ...store, care: { ...store.care, scrub } }, ticks, knowsAll: () => known === committed };
 }

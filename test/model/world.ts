@@ -123,6 +123,9 @@ export class World {
     this.expectations = new Expectations({
       db: this.engine.db,
       contents,
+      shapes: new Map(
+        manifests.map(({ digest, blobs, children }) => [digest, [blobs.length, children.length]] as const),
+      ),
       blobsFolder: this.disk.blobs,
       uptime: () => this.clock.monotonicSeconds(),
       diskVersion: () => this.disk.version,
@@ -195,7 +198,7 @@ export class World {
     const registry = createRegistry({
       metadata,
       blobs: this.sown.blobs?.(store, this) ?? store,
-      ballast: { release: async () => false, refill: async () => {} },
+      ballast: { release: async () => 0, refill: async () => true },
       clock: this.clock,
       settings: {
         readOnly: false,

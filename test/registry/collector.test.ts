@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
 import { OciError } from '../../src/oci/errors.ts';
 import type { Location } from '../../src/storage/blob-store.ts';
-import { freeRun, listFiles, openCare, pushBlob, pushImage } from '../support/care.ts';
+import { freeRun, listFiles, openCare, pushBlob, pushImage, writeUnknownFiles } from '../support/care.ts';
 import { alice, blobDigest, keepTimes, repository, tag } from '../support/metadata.ts';
 
 const app = repository('team/app');
@@ -28,9 +28,11 @@ test('a collection frees what is over, tells what it holds and why, and files fo
   const report = await registry.collector.collect(freeRun(), plain);
   assert.deepEqual(dry.freed, report.freed);
   assert.deepEqual(report.freed, { manifests: 0, blobs: 1, bytes: 'nobody wants it'.length });
+  const inSeconds = (seconds: number) => new Date((clock.unixSeconds() + seconds) * 1000).toISOString();
+  const [undeleted, leased] = [inSeconds(undeleteSeconds - leaseSeconds), inSeconds(leaseSeconds)];
   assert.deepEqual(report.held, [
-    { reason: 'undelete', blobs: 1, bytes: 7 },
-    { reason: 'lease', blobs: 1, bytes: 5 },
+    { reason: 'undelete', blobs: 1, bytes: 7, freeFrom: undeleted, freeBy: undeleted },
+    { reason: 'lease', blobs: 1, bytes: 5, freeFrom: leased, freeBy: leased },
   ]);
   assert.deepEqual(report.files, { removed: 0, waiting: 1 });
   assert.equal((await listFiles(folder)).length, 4);
@@ -56,6 +58,23 @@ test('deleted manifests come free after their time, or at once when they are giv
     const late = await registry.collector.collect(freeRun(), plain);
     assert.equal(late.freed.manifests, now ? 0 : 1);
   }
+});
+
+test('what is given up with --now is held by its lease all the same, and the report tells until when', async (t) => {
+  const { registry, clock } = await openCare(t);
+  const blobs = [await pushBlob(registry, app, 'early'), await pushBlob(registry, app, 'late')];
+  const manifest = await pushImage(registry, app, blobs, 'v1');
+  await registry.manifests.remove(app, { digest: manifest }, alice);
+  clock.advance(leaseSeconds / 4);
+  await pushBlob(registry, app, 'late');
+  const from = new Date((clock.unixSeconds() + (leaseSeconds * 3) / 4) * 1000).toISOString();
+  const by = new Date((clock.unixSeconds() + leaseSeconds) * 1000).toISOString();
+  const { held, freed } = await registry.collector.collect(freeRun(), { ...plain, now: true });
+  assert.deepEqual(held, [{ reason: 'lease', blobs: 2, bytes: 9, freeFrom: from, freeBy: by }]);
+  assert.deepEqual(freed, { manifests: 1, blobs: 0, bytes: 0 });
+  // What the text of gc proposes to whoever cannot wait.
+  for (const digest of blobs) await registry.blobs.unlink(app, digest, alice);
+  assert.equal((await registry.collector.collect(freeRun(), { ...plain, now: true })).freed.bytes, 9);
 });
 
 test('a run that would take too much of a large registry stops, unless it is forced', async (t) => {
@@ -85,6 +104,35 @@ test('a run that would take too much of a large registry stops, unless it is for
   assert.equal((await metadata.repositories.totals()).blobs, 0);
 });
 
+test('a run stops before it gives up deleted repositories that are too much of everything', async (t) => {
+  const { registry, clock } = await openCare(t, {
+    care: { stopAbove: 0.3, historyKeptSeconds: 1000, scrubBytesPerSecond: 1, fullPassSeconds: 1 },
+  });
+  const { metadata, collector } = registry;
+  const digests = await Promise.all(
+    Array.from({ length: 1100 }, async (_, count) => {
+      const digest = blobDigest(`big ${count}`);
+      const location = `sha256/00/${'0'.repeat(64)}.${String(count).padStart(26, '0')}` as Location;
+      await metadata.uploads.link({ repository: app, digest, location, size: 2 ** 20, origin: alice });
+      return digest;
+    }),
+  );
+  await pushImage(registry, app, digests, 'v1');
+  clock.advance(leaseSeconds);
+  await metadata.repositories.remove({ name: app, origin: alice });
+  const all = { blobs: 1100, bytes: 1100 * 2 ** 20 };
+  const [held] = (await collector.collect(freeRun(), plain)).held;
+  assert.deepEqual([held?.reason, held?.blobs, held?.bytes], ['undelete', all.blobs, all.bytes]);
+  const foreseen = { manifests: 1, ...all };
+  const dry = await collector.collect(freeRun(), { ...plain, dryRun: true, now: true });
+  assert.deepEqual(dry.freed, foreseen);
+  clock.advance(undeleteSeconds);
+  const stopped = await collector.collect(freeRun(), plain);
+  assert.deepEqual([stopped.stopped, stopped.freed], ['too much', foreseen]);
+  assert.equal((await metadata.repositories.totals()).manifests, 1);
+  assert.deepEqual((await collector.collect(freeRun(), { ...plain, force: true })).freed, foreseen);
+});
+
 test('nothing is taken back after the database was found damaged, nor while a backup copies', async (t) => {
   const { registry, clock, folder } = await openCare(t);
   await pushBlob(registry, app, 'layer');
@@ -101,6 +149,46 @@ test('nothing is taken back after the database was found damaged, nor while a ba
   again();
   assert.equal(registry.unlinks.held, false);
   assert.equal(await registry.unlinks.removeDue(), 1);
+});
+
+test('a collection by schedule waits until a backup has copied, says so, and can be cancelled', async (t) => {
+  const { registry, clock } = await openCare(t);
+  const { operations, collector, unlinks } = registry;
+  await pushBlob(registry, app, 'layer');
+  clock.advance(leaseSeconds);
+  const begin = () =>
+    operations.start('gc', {}, alice, (run) => collector.collect(run, plain, { afterBackup: true }));
+  const release = await unlinks.hold();
+  const cancelled = await begin();
+  await operations.cancel(cancelled);
+  assert.equal((await operations.wait(cancelled))?.state, 'cancelled');
+  const id = await begin();
+  let waiting = await operations.find(id);
+  for (; waiting?.report === undefined; waiting = await operations.find(id))
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(
+    [waiting.state, waiting.report.waitsFor],
+    ['running', 'a backup, until it has copied its blobs'],
+  );
+  release();
+  const done = await operations.wait(id);
+  assert.deepEqual([done?.state, done?.report?.freed], ['done', { manifests: 0, blobs: 1, bytes: 5 }]);
+});
+
+test('a collection by schedule that a backup overtakes in the same minute waits, too', async (t) => {
+  const { registry, clock } = await openCare(t);
+  const { collector, unlinks, metadata } = registry;
+  await pushBlob(registry, app, 'layer');
+  clock.advance(leaseSeconds);
+  const { countTrash } = metadata.care.collector;
+  let release: (() => void) | undefined;
+  metadata.care.collector.countTrash = async (options) => {
+    release ??= await unlinks.hold();
+    return await countTrash(options);
+  };
+  const progress = (): void => release?.();
+  const report = await collector.collect({ ...freeRun(), progress }, plain, { afterBackup: true });
+  assert.deepEqual([report.stopped, report.freed.blobs], [undefined, 1]);
 });
 
 test('a file that no row names goes when it is a day old, and not while its row is on its way', async (t) => {
@@ -121,6 +209,27 @@ test('a file that no row names goes when it is a day old, and not while its row 
   const report = await registry.collector.collect(freeRun(), { ...plain, now: true });
   assert.deepEqual(report.orphans, { blobs: 1, bytes: 9 });
   assert.deepEqual(await listFiles(folder), [named]);
+});
+
+test('more files without a row than a crash leaves stay, until a run is forced', async (t) => {
+  const { registry, clock, folder } = await openCare(t);
+  await pushImage(registry, app, [await pushBlob(registry, app, 'named')], 'v1');
+  // As after an older database was put back: a database without rows, and the files of everything that came since.
+  await writeUnknownFiles(folder, 1100);
+  const orphans = { blobs: 1100, bytes: 1100 * 2 ** 20, stopped: 'too much' };
+  const dry = await registry.collector.collect(freeRun(), { ...plain, dryRun: true });
+  assert.deepEqual(dry.orphans, orphans);
+  for (const request of [plain, { ...plain, now: true }]) {
+    assert.deepEqual((await registry.collector.collect(freeRun(), request)).orphans, orphans);
+    // The walk is not made again so soon, and what it found is still told.
+    assert.deepEqual((await registry.collector.collect(freeRun(), plain)).orphans, orphans);
+    clock.advance(86_400);
+  }
+  assert.equal((await listFiles(folder)).length, 1101);
+  const forced = await registry.collector.collect(freeRun(), { ...plain, force: true });
+  assert.deepEqual(forced.orphans, { blobs: 1100, bytes: 1100 * 2 ** 20 });
+  assert.equal((await listFiles(folder)).length, 1);
+  assert.deepEqual((await registry.collector.collect(freeRun(), plain)).orphans, { blobs: 0, bytes: 0 });
 });
 
 test('a reader that has opened a blob reads it to its end while it is collected', async (t) => {

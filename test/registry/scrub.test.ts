@@ -7,7 +7,7 @@ import Database from 'better-sqlite3';
 import { OciError } from '../../src/oci/errors.ts';
 import { BackgroundScrub } from '../../src/registry/background-scrub.ts';
 import { freeRun, listFiles, openCare, pushBlob, pushImage } from '../support/care.ts';
-import { keepTimes, repository } from '../support/metadata.ts';
+import { alice, keepTimes, repository, tag } from '../support/metadata.ts';
 
 const app = repository('team/app');
 const isUnknown = (error: unknown) => error instanceof OciError && error.code === 'BLOB_UNKNOWN';
@@ -105,6 +105,118 @@ test('lost edges, wrong leases and changed manifests are found; edges and leases
   db.close();
   const changed = await registry.scrub.scrub(freeRun(), look);
   assert.deepEqual([changed.manifests.damaged, changed.sound], [1, false]);
+});
+
+const wrongCounts: Readonly<Record<string, readonly [spoil: string, told: RegExp]>> = {
+  'the total of blobs': [
+    `UPDATE total SET items = items + 1, bytes = bytes + 7 WHERE kind = 'blob'`,
+    /^the total of blobs is off by 1 and 7 bytes$/,
+  ],
+  'the total of manifests': [
+    `UPDATE total SET items = 0 WHERE kind = 'manifest'`,
+    /^the total of manifests is off by -2 and 0 bytes$/,
+  ],
+  'the total of tags': [`UPDATE total SET items = 3 WHERE kind = 'tag'`, /^the total of tags is off by 1 /],
+  'the uploads': [`UPDATE total SET items = 9 WHERE kind = 'upload'`, /^the total of uploads is off by 9 /],
+  'what a namespace uses': [
+    `UPDATE namespace SET used_bytes = 1000 WHERE name = 'team'`,
+    /^namespace team: what it uses is off by \d+ bytes$/,
+  ],
+  'the manifests of a repository': [
+    `UPDATE repository SET manifests = 0 WHERE name = 'team/app'`,
+    /^repository team\/app: the count of its manifests is off by -1$/,
+  ],
+  'how many repositories have a blob': [
+    'UPDATE namespace_blob SET links = links + 1 WHERE blob_id = (SELECT max(blob_id) FROM namespace_blob)',
+    /^blob \d+ in namespace \d+: the count of its repositories is wrong$/,
+  ],
+  'a blob that a namespace is not said to have': [
+    'DELETE FROM namespace_blob WHERE blob_id = (SELECT min(blob_id) FROM namespace_blob)',
+    /^blob 1 in namespace \d+: the count of its repositories is wrong$/,
+  ],
+  'tags of a repository': [
+    `UPDATE repository SET tags = 7 WHERE name = 'team/app'`,
+    /^repository team\/app: the count of its tags is off by 6$/,
+  ],
+  'bytes of a repository': [
+    `UPDATE repository SET linked_bytes = linked_bytes - 3 WHERE name = 'team/app'`,
+    /^repository team\/app: what it takes is off by -3 bytes, of its own 0$/,
+  ],
+  'own bytes of a repository': [
+    `UPDATE repository SET own_bytes = own_bytes + 5 WHERE name = 'team/other'`,
+    /^repository team\/other: what it takes is off by 0 bytes, of its own 5$/,
+  ],
+  'tags of a manifest': [
+    `UPDATE manifest_summary SET tags = 0 WHERE manifest_id = (SELECT min(id) FROM manifest)`,
+    /^manifest team\/app@sha256:[0-9a-f]{64}: the count of its tags is off by -1$/,
+  ],
+  'a blob that a namespace is said to have': [
+    `INSERT INTO namespace_blob (namespace_id, blob_id, links) SELECT n.id, b.id, 1 FROM namespace n, blob b
+      WHERE n.name = 'library' AND b.id = (SELECT min(id) FROM blob)`,
+    /^blob 1 in namespace \d+: the count of its repositories is wrong$/,
+  ],
+};
+
+test('every count that is kept beside what it counts is found wrong, and put right by a repair', async (t) => {
+  const { registry, folder, clock } = await openCare(t);
+  const other = repository('team/other');
+  const shared = await pushBlob(registry, app, 'shared');
+  await pushImage(registry, app, [shared, await pushBlob(registry, app, 'own')], 'v1');
+  await pushImage(registry, other, [await pushBlob(registry, other, 'shared')], 'v1');
+  await pushBlob(registry, repository('library'), 'elsewhere');
+  const { metadata } = registry;
+  const use = async () => (await metadata.care.quotas.find('team'))?.used;
+  const before = [await metadata.repositories.totals(), await use()];
+  assert.equal((await registry.scrub.scrub(freeRun(), look)).sound, true);
+  const db = new Database(join(folder, 'berth.db'));
+  for (const [what, [spoil, told]] of Object.entries(wrongCounts)) {
+    assert.ok(db.prepare(spoil).run().changes > 0, what);
+    const found = await registry.scrub.scrub(freeRun(), look);
+    assert.deepEqual([found.counts.wrong, found.sound, found.faults.length], [1, false, 1], what);
+    assert.match(found.faults[0] ?? '', told);
+    const repaired = await registry.scrub.scrub(freeRun(), repair);
+    assert.deepEqual([repaired.counts.wrong, repaired.sound], [1, true], what);
+    assert.deepEqual([await metadata.repositories.totals(), await use()], before, what);
+  }
+  // All at once, on a registry of which much is gone again.
+  for (const [spoil] of Object.values(wrongCounts)) db.exec(spoil);
+  await registry.manifests.remove(other, { tag: tag('v1') }, alice);
+  assert.equal((await registry.scrub.scrub(freeRun(), repair)).sound, true);
+  clock.advance(keepTimes.leaseSeconds);
+  await registry.collector.collect(freeRun(), { dryRun: false, now: true, force: true });
+  assert.equal((await registry.scrub.scrub(freeRun(), look)).sound, true);
+  db.close();
+});
+
+test('more wrong counts than one look lists are all put right', async (t) => {
+  const { registry, folder } = await openCare(t);
+  await pushBlob(registry, app, 'layer');
+  const db = new Database(join(folder, 'berth.db'));
+  db.exec(`INSERT INTO repository (namespace_id, name, state, manifests, created_at)
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10050)
+    SELECT (SELECT id FROM namespace WHERE name = 'team'), 'team/r' || i, 'live', 1, 0 FROM n`);
+  const found = await registry.scrub.scrub(freeRun(), look);
+  assert.deepEqual([found.counts.wrong, found.faults.length], [10_000, 100]);
+  const repaired = await registry.scrub.scrub(freeRun(), repair);
+  assert.equal(repaired.counts.wrong, 10_050);
+  assert.equal((await registry.scrub.scrub(freeRun(), look)).sound, true);
+  db.close();
+});
+
+test('a count is put right by what it was off, whatever is pushed meanwhile', async (t) => {
+  const { registry, folder } = await openCare(t);
+  await pushBlob(registry, app, 'layer');
+  const db = new Database(join(folder, 'berth.db'));
+  db.exec(`UPDATE total SET items = 5, bytes = 0 WHERE kind = 'blob'`);
+  db.exec(`UPDATE namespace SET used_bytes = 1 WHERE name = 'team'`);
+  db.close();
+  const { scrub, quotas } = registry.metadata.care;
+  const { faults, more } = await scrub.checkCounts({});
+  assert.deepEqual([faults.length, more], [2, false]);
+  await pushBlob(registry, app, 'meanwhile');
+  await scrub.repairCounts(faults);
+  assert.deepEqual(await scrub.checkCounts({}), { faults: [], more: false });
+  assert.equal((await quotas.find('team'))?.used.bytes, 'layer'.length + 'meanwhile'.length);
 });
 
 test('a database with rows that point at nothing is not sound, and then nothing is collected', async (t) => {

@@ -99,6 +99,7 @@ async function accessToken({ authority, clock }: Bench, who: Principal, ...asked
   const granted = await grantScopes({
     asked,
     rights,
+    findMoved: (name) => policy.findMoved(name),
     findVisibility: (name) => policy.findVisibility(name),
     now: clock.unixSeconds(),
   });

@@ -1,5 +1,7 @@
 // What a client is told that pushes into a namespace that was removed, over the real stores.
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { OciError } from '../../src/oci/errors.ts';
@@ -17,7 +19,7 @@ test('a push into a removed namespace is refused at every way in, with a sentenc
   const registry = createRegistry({
     metadata,
     blobs,
-    ballast: { release: async () => false, refill: async () => undefined },
+    ballast: { release: async () => 0, refill: async () => true },
     clock,
     settings: {
       readOnly: false,
@@ -43,6 +45,8 @@ test('a push into a removed namespace is refused at every way in, with a sentenc
 
   const app = repository('acme/app');
   const digest = blobDigest('layer');
+  const file = join(await makeFolder(t, 'source'), 'layer');
+  await writeFile(file, 'layer');
   const chunk = { body: Readable.from([Buffer.from('layer')]), range: undefined, length: undefined };
   const bytes = Buffer.from(
     JSON.stringify({
@@ -54,6 +58,7 @@ test('a push into a removed namespace is refused at every way in, with a sentenc
   const ways = {
     session: () => registry.uploads.begin({ repository: app, principal: 'root' }, 'sha256'),
     monolithic: () => registry.uploads.put(app, digest, 'sha256', chunk, root),
+    'a file of this machine': () => registry.uploads.adopt(app, digest, file, root),
     manifest: () =>
       registry.manifests.push({
         repository: app,
@@ -73,4 +78,5 @@ test('a push into a removed namespace is refused at every way in, with a sentenc
     });
   }
   assert.equal(await metadata.repositories.find(app), undefined);
+  assert.equal(await metadata.care.collector.countUnlinks(), 2, 'the bytes of what was refused are to go');
 });

@@ -168,6 +168,7 @@ test('repositories of a removed namespace keep their rows until the grace time i
     upload,
     limits: roomy,
   });
+  await store.repositories.add({ name: repository('acme/app'), origin: alice });
   clock.advance(100);
   await store.accounts.organizations.remove({ name: 'acme', origin: alice });
   assert.deepEqual(db.prepare('SELECT name, state, until_ticks FROM repository').all(), [

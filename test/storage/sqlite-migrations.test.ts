@@ -26,7 +26,9 @@ async function migrationsWith(t: TestContext, ...further: readonly string[]): Pr
 
 /** A data folder that a store of the shipped migrations has worked in and closed. */
 async function filledFolder(t: TestContext): Promise<string> {
-  const { store, folder, close } = await openTestStore(t);
+  // As a first start does it, and not from a blank database.
+  const folder = await makeFolder(t, 'metadata');
+  const { store, close } = await openTestStore(t, { folder });
   await putManifest(store, app, manifestOf({}), { tags: ['v1'] });
   await close();
   return folder;

@@ -128,3 +128,44 @@ test('an unowned namespace goes with its last repository', async (t) => {
   await store.uploads.expire({ idleSeconds: 10, longestSeconds: 10, limit: 10 });
   assert.deepEqual(unowned(), []);
 });
+
+test('a deleted repository whose time is over leaves no rows behind, in any table', async (t) => {
+  const { store, clock, rows } = await openWithRows(t);
+  const origin = alice;
+  const layer = await linkBlob(store, app, 'layer');
+  const child = await putManifest(store, app, manifestOf({ blobs: [layer] }), { tags: ['v1', 'v2'] });
+  await putManifest(store, app, manifestOf({ children: [child] }), { tags: ['all'] });
+  const gone = await putManifest(store, app, manifestOf({ blobs: [layer], note: 'gone' }), { tags: ['old'] });
+  for (const digest of [child, gone]) {
+    for (const turn of ['0', '1']) {
+      const signature = { name: turn.repeat(32), content: Buffer.from('signed') };
+      await store.signatures.add({ repository: app, digest, signature, most: 9, origin });
+    }
+  }
+  await store.manifests.recordPulls([{ repository: app, digest: child, pulls: 3, lastAt: 1_800_000_000 }]);
+  await store.manifests.remove(app, gone, origin);
+  const links = [{ title: 'Source', url: 'https://example.com' }];
+  const changes = { readme: '# App', links, labels: { tier: '1' } };
+  await store.repositories.update({ name: app, changes, origin });
+  const protection = { repositories: web, tags: 'v*', rule: 'no-delete', exempt: [] } as const;
+  await store.protection.set({ namespace: 'team', rules: [protection], origin });
+  const rules = { policies: [{ repositories: [web], keepTags: [] }] };
+  await store.retention.setRules({ namespace: 'team', rules, origin });
+  // Under another name once, so that there is an old one. Rules do not keep what they do not protect.
+  const moved = repository('team/moved');
+  await store.repositories.move({ from: app, to: moved, origin });
+  assert.equal(await store.repositories.remove({ name: moved, origin }), true);
+  clock.advance(keepTimes.undeleteSeconds + 1);
+  const { collector } = store.care;
+  for (let more = true; more; )
+    ({ more } = await collector.purgeRepositories({ everything: false, limit: 1 }));
+  const tables = rows(
+    `SELECT m.name, c.name AS column FROM sqlite_schema m JOIN pragma_table_info(m.name) c
+      WHERE m.type = 'table' AND c.name IN ('repository_id', 'manifest_id', 'trash_id', 'parent_id', 'child_id')`,
+  ) as { name: string }[];
+  assert.ok(tables.length > 10);
+  for (const name of new Set(['repository', ...tables.map((table) => table.name)]))
+    assert.deepEqual(rows(`SELECT * FROM "${name}"`), [], name);
+  assert.deepEqual(rows('SELECT used_bytes FROM namespace WHERE used_bytes <> 0'), []);
+  assert.equal((await store.protection.list('team'))?.length, 1, 'rules are of the namespace');
+});

@@ -118,6 +118,7 @@ export async function tokenFor(who: Principal, ...asked: string[]): Promise<stri
   const granted = await grantScopes({
     asked,
     rights,
+    findMoved: (name) => on.policy.findMoved(name),
     findVisibility: (name) => on.policy.findVisibility(name),
     now: on.clock.unix,
   });

@@ -22,7 +22,15 @@ export async function backUp(
 ): Promise<BackupReport> {
   const { metadata, store, unlinks } = registry;
   const unixSeconds = options.unixSeconds ?? (() => Date.now() / 1000);
-  const around = { metadata, store, unlinks, snapshots: sqliteSnapshots, unixSeconds, version: 'test' };
+  const around = {
+    metadata,
+    store,
+    unlinks,
+    snapshots: sqliteSnapshots,
+    unixSeconds,
+    host: 'here',
+    version: 'test',
+  };
   return await createBackup(
     around,
     { destination, keep: options.keep, verify: options.verify },

@@ -1,5 +1,6 @@
 // A process of its own that backs up or imports into a data folder, for tests that kill it:
 //   node care-process.ts import DATA SOURCE     imports a distribution folder, then ends
+//   node care-process.ts live DATA URL          imports from a registry that runs, then ends
 //   node care-process.ts backup DATA DEST       pushes images and makes one backup after the other, without end
 // It prints one word a line: `open`, the name of each backup that is whole, each tag whose push was acknowledged, `done`.
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -9,7 +10,7 @@ import { type RunningServer, startServer } from '../../src/cli/server.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { backUp } from './backups.ts';
 import { pushImage } from './client.ts';
-import { importFolder } from './imports.ts';
+import { importFolder, importLive } from './imports.ts';
 
 export interface CareProcess {
   readonly child: ChildProcess;
@@ -21,7 +22,11 @@ export interface CareProcess {
 }
 
 /** Starts the process; kill it by its `child`. */
-export function startCareProcess(task: 'import' | 'backup', data: string, other: string): CareProcess {
+export function startCareProcess(
+  task: 'import' | 'live' | 'backup',
+  data: string,
+  other: string,
+): CareProcess {
   const command = [fileURLToPath(import.meta.url), task, data, other];
   const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines: string[] = [];
@@ -69,7 +74,8 @@ if (import.meta.main) {
   const server = await open(data);
   say('open');
   if (task === 'backup') await backUpForEver(server, other);
-  const report = await importFolder(server.registry, other);
+  const importIt = task === 'live' ? importLive : importFolder;
+  const report = await importIt(server.registry, other);
   say(`done ${JSON.stringify(report)}`);
   await server.close();
 }

@@ -1,5 +1,5 @@
 // A registry's rules over real stores in one folder, without HTTP, by a clock that the test moves.
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
@@ -36,7 +36,7 @@ export async function openCare(
   const registry = createRegistry({
     metadata,
     blobs,
-    ballast: { release: async () => false, refill: async () => {} },
+    ballast: { release: async () => 0, refill: async () => true },
     clock,
     settings: {
       readOnly: false,
@@ -113,4 +113,19 @@ export async function listFiles(folder: string): Promise<readonly string[]> {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
     .sort();
+}
+
+/** Files of blobs that no row names, two days old and of a MiB without a block each: what came after an older database was made. */
+export async function writeUnknownFiles(folder: string, count: number): Promise<void> {
+  const newer = join(folder, 'blobs', 'sha256', '00');
+  await mkdir(newer, { recursive: true });
+  const longAgo = Date.now() / 1000 - 2 * 86_400;
+  await Promise.all(
+    Array.from({ length: count }, async (_, number) => {
+      const path = join(newer, `${'0'.repeat(64)}.${String(number).padStart(26, '0')}`);
+      await writeFile(path, '');
+      await truncate(path, 2 ** 20);
+      await utimes(path, longAgo, longAgo);
+    }),
+  );
 }

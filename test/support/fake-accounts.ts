@@ -4,6 +4,7 @@ import type {
   AccountStore,
   Credential,
   HeldGrant,
+  MovedRepository,
   PasswordFacts,
   Role,
   SigningKey,
@@ -66,6 +67,8 @@ export class FakeAccounts {
   readonly subjects = new Map<number, SubjectFacts>();
   readonly common: HeldGrant[] = [];
   readonly visibilities = new Map<string, Visibility>();
+  /** By an old name. */
+  readonly moved = new Map<string, MovedRepository>();
   readonly passwords = new Map<string, Writable<PasswordFacts>>();
   readonly held = new Map<number, { credential: Credential; hash: string }>();
   readonly signingKeys: Writable<SigningKey>[] = [];
@@ -92,6 +95,7 @@ export class FakeAccounts {
         findSubject: (id: number) => read('subject', this.subjects.get(id)),
         findSubjectByName: (name: string) => read('subject', byName(name)),
         listCommonGrants: () => read('common', [...this.common]),
+        findMoved: async (name: string) => this.moved.get(name),
         findVisibility: (name: string) => read('visibility', this.visibilities.get(name)),
       },
       users: {

@@ -14,7 +14,11 @@ import type {
 } from '../../src/storage/metadata-store.ts';
 import { lockFolder } from '../../src/storage/sqlite/lock.ts';
 import { openSqliteStore } from '../../src/storage/sqlite/sqlite-store.ts';
+import { writeBlankDatabase } from './blank-database.ts';
 import { type Cleanup, makeFolder, onEnd } from './cleanup.ts';
+import { keepWriterThreads } from './writer-threads.ts';
+
+keepWriterThreads();
 
 /** The times a store under test keeps things, in seconds of uptime. */
 export const keepTimes = {
@@ -76,6 +80,7 @@ export async function openTestStore(
 ): Promise<TestStore> {
   const { clock = manualClock(), ...rest } = options;
   const folder = options.folder ?? (await makeFolder(t, 'metadata'));
+  if (options.folder === undefined && options.migrationsFolder === undefined) writeBlankDatabase(folder);
   const lock = lockFolder(folder);
   const fatal: Error[] = [];
   try {

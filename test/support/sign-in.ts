@@ -1,9 +1,9 @@
 // Registries in mode token, who there is in them, and how a client proves who it is.
 import assert from 'node:assert/strict';
-import type { TestContext } from 'node:test';
 import type { CredentialKind, RegistryRole, Role } from '../../src/storage/account-store.ts';
 import type { Clock } from '../../src/storage/clock.ts';
 import type { Visibility } from '../../src/storage/metadata-store.ts';
+import type { Cleanup } from './cleanup.ts';
 import type { Headers } from './client.ts';
 import { type Settings, startRegistry, type TestRegistry } from './registry.ts';
 
@@ -31,16 +31,15 @@ export interface SignInRegistry extends TestRegistry {
   disable(name: string): Promise<void>;
 }
 
-/** Starts one with the administrator `admin`. Passwords cost as little as they may. */
+/** Starts one with the administrator `admin`. */
 export async function startSignInRegistry(
-  t: TestContext,
+  t: Cleanup,
   settings: Settings = {},
   options: { data?: string; clock?: Clock } = {},
 ): Promise<SignInRegistry> {
   const basics = {
     'access.mode': 'token',
     'access.adminPassword': password,
-    'auth.password.bcryptCost': '10',
   };
   const registry = await startRegistry(t, { ...basics, ...settings }, options);
   const { accounts } = registry.registry.metadata;

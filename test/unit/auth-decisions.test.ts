@@ -19,6 +19,8 @@ import {
   tokenFor,
 } from '../support/access-bench.ts';
 
+const nothingMoved = { findMoved: async () => undefined };
+
 beforeEach(renew);
 
 describe('decisions', () => {
@@ -262,7 +264,7 @@ describe('access mode open', () => {
   };
 
   test('everybody on this machine may everything about content, and credentials are not looked at', async () => {
-    const access = openAccess({ openOnNetwork: false });
+    const access = openAccess({ openOnNetwork: false, policy: nothingMoved });
     const result = await access.authenticate({ ...facts, ...basic('sam', 'wrong') });
     assert.ok(
       result.outcome === 'principal' && result.principal.kind === 'anonymous' && result.principal.everything,
@@ -278,7 +280,7 @@ describe('access mode open', () => {
   });
 
   test('who opened the socket is the local administrator, others are refused unless told otherwise', async () => {
-    const access = openAccess({ openOnNetwork: false });
+    const access = openAccess({ openOnNetwork: false, policy: nothingMoved });
     const local = await access.authenticate({
       ...facts,
       host: undefined,
@@ -294,7 +296,8 @@ describe('access mode open', () => {
     ]) {
       assert.equal((await access.authenticate({ ...facts, ...some })).outcome, 'refused');
       assert.equal(
-        (await openAccess({ openOnNetwork: true }).authenticate({ ...facts, ...some })).outcome,
+        (await openAccess({ openOnNetwork: true, policy: nothingMoved }).authenticate({ ...facts, ...some }))
+          .outcome,
         'principal',
       );
     }

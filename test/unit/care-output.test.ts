@@ -1,7 +1,7 @@
 // What long work prints: one line that is written over on a terminal, a JSON line a second elsewhere, and reports at the end.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Operation } from '../../src/cli/client/care-shapes.ts';
+import type { CollectionReport, Operation } from '../../src/cli/client/care-shapes.ts';
 import { assertDone } from '../../src/cli/client/operations.ts';
 import { serverPath } from '../../src/cli/client/server-paths.ts';
 import { wantedText } from '../../src/cli/commands/usage.ts';
@@ -76,6 +76,18 @@ describe('progress', () => {
     assert.equal(progressText({ ...unknown, kind: 'gc', done: 5 }, 3), 'gc  5  00:00:03');
     assert.match(progressText({ ...running, state: 'paused' }, 3), /4\.0 GiB {2}paused$/);
     assert.match(progressText({ ...running, done: 0, total: 0 }, 3), /\[={20}\] 100 %/);
+  });
+
+  test('work that waits for another one says for whom', () => {
+    const waiting = {
+      ...running,
+      kind: 'backup',
+      done: 0,
+      total: null,
+      report: { waitsFor: 'a restore by process 7 on attic' },
+    };
+    assert.equal(progressText(waiting, 3), 'backup  waits for a restore by process 7 on attic  00:00:03');
+    assert.match(progressJson(waiting), /"waitsFor":"a restore by process 7 on attic"\}$/);
   });
 
   test('on a terminal one line is written over and taken away', () => {
@@ -153,15 +165,30 @@ describe('reports', () => {
       collectionText(collection, { undelete: '14 days', lease: '24 h' }),
       'freed  1.2 GiB (212 blobs, 38 manifests) in 4 s\n' +
         'held   9.8 GiB deleted less than 14 days ago (berth gc --now gives it up)\n' +
-        'held   307 MiB pushed or seen by clients in the last 24 h; comes free by itself\n',
+        'held   307 MiB pushed, deleted or seen by clients in the last 24 h: comes free by itself\n',
     );
-    assert.match(collectionText(collection), /deleted not long ago .*\n.*clients not long ago; comes/);
+    assert.match(collectionText(collection), /deleted not long ago .*\n.*clients not long ago: comes/);
+    const clock = Date.parse('2026-11-24T10:00:00.000Z');
+    const [undelete, lease] = collection.held;
+    const at = (hours: number) => new Date(clock + hours * 3_600_000).toISOString();
+    const timed = [
+      { ...undelete, freeFrom: at(48), freeBy: at(48) },
+      { ...lease, freeFrom: at(3), freeBy: at(20) },
+    ] as CollectionReport['held'];
+    assert.match(
+      collectionText({ ...collection, held: timed }, {}, clock),
+      /gives it up\); by itself all of it in 2 days\n.*by itself, the first in 3 hours, the last in 20 hours\n$/,
+    );
+    assert.match(
+      collectionText({ ...collection, held: timed, now: true }, {}, clock),
+      /in 20 hours\n +a push that runs now may rest on it, .* before the next berth gc --now\n$/,
+    );
     const dry = collectionText({ ...collection, dryRun: true, held: [] });
     assert.equal(dry, 'would free  1.2 GiB (212 blobs, 38 manifests)\n');
     const more = { files: { removed: 0, waiting: 2 }, orphans: { blobs: 1, bytes: 2048 } };
     assert.match(
       collectionText({ ...collection, ...more }),
-      /2\.0 KiB in 1 file that a crash left\n.*waiting +2 files/s,
+      /freed +2\.0 KiB in 1 file that a crash left, without a row in the database\n.*waiting +2 files/s,
     );
   });
 
@@ -173,6 +200,19 @@ describe('reports', () => {
     assert.equal(exitCodeFor(operation('gc', collection)), 0);
   });
 
+  test('of a collection that found more files without a row than a crash leaves: what to do, and exit code 6', () => {
+    const orphans = { blobs: 4000, bytes: 3 * 1024 ** 3, stopped: 'too much' };
+    const found = { ...collection, orphans };
+    const text = collectionText({ ...found, held: [] });
+    assert.match(text, /^freed +1\.2 GiB .*\nunknown +3\.0 GiB in 4,000 files without a row .* they stay\n/);
+    assert.match(
+      text,
+      /\nstopped +if an older berth\.db was put back, .*backup restore.*: berth gc --force\n$/,
+    );
+    assert.equal(exitCodeFor(operation('gc', found)), 6);
+    assert.equal(exitCodeFor(operation('gc', { ...found, dryRun: true })), 0);
+  });
+
   const scrub = {
     deep: true,
     database: { sound: true, faults: [] },
@@ -180,6 +220,7 @@ describe('reports', () => {
     unknownFiles: { files: 0, bytes: 0 },
     manifests: { checked: 402, damaged: 0, edgesMissing: 0 },
     links: { wrong: 0 },
+    counts: { wrong: 0 },
     faults: [],
     repaired: false,
     sound: true,
@@ -240,6 +281,11 @@ describe('reports', () => {
     assert.ok(text.includes(`damaged  team/app:1,2  ${digest}  other bytes\n`), text);
     assert.ok(reportText(operation('import', faulty), terminal).includes('sha256:abababababab  other'));
     assert.equal(exitCodeFor(operation('import', faulty)), 3);
+    const none = { ...imported, repositories: { done: 0, total: 0 } };
+    assert.match(
+      reportText(operation('import', none), piped),
+      /\nno repository there is meant by this .*\n$/,
+    );
   });
 
   test('of a backup: where it is and what it took', () => {
@@ -267,6 +313,19 @@ describe('reports', () => {
       /damaged +sha256:\w+: missing\n.*\nverified .*\nremoved +1 old backup/s,
     );
     assert.equal(exitCodeFor(more), 3);
+    const kept = { removed: [], bytes: 0, others: 2, heldBy: 'a restore by process 7 on attic' };
+    const held = operation('backup', { ...report, pruned: kept });
+    assert.match(
+      reportText(held, piped),
+      /kept +the old backups: they are read by a restore .* attic\. .*\nkept +2 backups that/,
+    );
+    assert.equal(exitCodeFor(held), 0);
+    const refused = operation('backup', { ...report, notPruned: 'nothing was removed: nobody can tell' });
+    assert.match(
+      reportText(refused, piped),
+      /\nkept +the old backups: nothing was removed: nobody can tell\n$/,
+    );
+    assert.equal(exitCodeFor(refused), 3);
   });
 
   test('an operation that did not come to its end is a failure with a reason', () => {
@@ -303,7 +362,7 @@ test('the status tells what is held and when the store was last looked after', (
   });
   const held = [
     { reason: 'undelete', bytes: 2048 },
-    { reason: 'lease', bytes: 1024 },
+    { reason: 'lease', bytes: 1024, freeBy: '2026-11-24T15:00:00.000Z' },
   ];
   const all = {
     collector: { enabled: true, nextAt: '2026-11-24T12:17:00.000Z', last, held },
@@ -311,7 +370,7 @@ test('the status tells what is held and when the store was last looked after', (
     backup: { destination: '/x', nextAt: '2026-11-25T02:00:00.000Z', last, lastDoneAt: last.endedAt },
   };
   assert.deepEqual(told(all), {
-    held: '2.0 KiB deleted and restorable, 1.0 KiB seen by clients not long ago',
+    held: '2.0 KiB deleted and restorable, 1.0 KiB pushed, deleted or seen by clients not long ago (free in 3 hours)',
     collected: '43 minutes ago; next in 17 minutes',
     scrubbed: 'oldest check 4 days ago',
     backup: 'last 43 minutes ago; next in 14 hours',

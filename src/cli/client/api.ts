@@ -6,7 +6,8 @@ import { type Door, type DoorOptions, openDoor } from './door.ts';
 import { type Answer, exchange, open } from './http.ts';
 import { problemError } from './problem.ts';
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A list is a member that is repeated. */
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface Page<T> {
   readonly items: readonly T[];
@@ -56,8 +57,26 @@ export class Api {
     return this.#call<T>('POST', where, query, body);
   }
 
-  put<T>(where: string, body?: unknown, query: Query = {}): Promise<T> {
-    return this.#call<T>('PUT', where, query, body);
+  /** `headers`: preconditions. */
+  put<T>(
+    where: string,
+    body?: unknown,
+    query: Query = {},
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<T> {
+    return this.#call<T>('PUT', where, query, body, 'application/json', headers);
+  }
+
+  /**
+   * Puts a whole in place of the one that is there: reads it, lets `change` make the new one, and has it refused when somebody
+   * else changed it in between.
+   */
+  async replace<Whole, T>(where: string, change: (current: Whole) => unknown): Promise<T> {
+    const read = await this.#exchange('GET', where, {});
+    const body = change(parseBody(read, this.door) as Whole);
+    const { etag } = read.headers;
+    const put = await this.#exchange('PUT', where, {}, body, 'application/json', { 'if-match': etag ?? '*' });
+    return parseBody(put, this.door) as T;
   }
 
   /** JSON merge patch: null clears a member. */
@@ -76,8 +95,13 @@ export class Api {
   }
 
   /** The answer's body as it arrives, for exports. */
-  async stream(where: string, query: Query = {}): Promise<IncomingMessage> {
-    const { target, headers } = this.door;
+  async stream(
+    where: string,
+    query: Query = {},
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<IncomingMessage> {
+    const { target } = this.door;
+    const headers = { ...this.door.headers, ...more };
     const response = await open(target, { method: 'GET', path: fullPath(where, query), headers });
     if (response.statusCode === 200) return response;
     const parts: Buffer[] = [];
@@ -99,7 +123,20 @@ export class Api {
     query: Query,
     body?: unknown,
     type = 'application/json',
+    more: Readonly<Record<string, string>> = {},
   ): Promise<T> {
+    const answer = await this.#exchange(method, where, query, body, type, more);
+    return (answer.body === '' ? undefined : parseBody(answer, this.door)) as T;
+  }
+
+  async #exchange(
+    method: string,
+    where: string,
+    query: Query,
+    body?: unknown,
+    type = 'application/json',
+    further: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
     const { target, headers } = this.door;
     const isText = typeof body === 'string' || Buffer.isBuffer(body);
     const answer = await exchange(target, {
@@ -109,11 +146,12 @@ export class Api {
         ...headers,
         accept: 'application/json',
         ...(body === undefined ? {} : { 'content-type': type }),
+        ...further,
       },
       body: body === undefined || isText ? body : JSON.stringify(body),
     });
     if (answer.status < 200 || answer.status > 299) throw this.#refusal(answer);
-    return (answer.body === '' ? undefined : parseBody(answer, this.door)) as T;
+    return answer;
   }
 
   #refusal({ status, headers, body }: Answer): CommandError {
@@ -145,7 +183,7 @@ function parseBody({ body }: Answer, { target }: Door): unknown {
 function fullPath(where: string, query: Query): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined);
   const text = new URLSearchParams(
-    given.map(([name, value]) => [name, String(value)] as [string, string]),
+    given.flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)] as [string, string])),
   ).toString();
   return `/api/v1/${where}${text === '' ? '' : `?${text}`}`;
 }

@@ -19,9 +19,16 @@ export interface CollectionReport {
   readonly dryRun: boolean;
   /** In a dry run and in one that stopped: what would come free. */
   readonly freed: BlobCount & { readonly manifests: number };
-  readonly held: readonly (BlobCount & { readonly reason: string })[];
+  /** `freeFrom` and `freeBy`: when the first and the last of it come free by themselves. */
+  readonly held: readonly (BlobCount & {
+    readonly reason: string;
+    readonly freeFrom?: string;
+    readonly freeBy?: string;
+  })[];
+  readonly now?: boolean;
   readonly files: { readonly removed: number; readonly waiting: number };
-  readonly orphans: BlobCount;
+  /** Files without a row; `stopped`: too many to come from a crash, they stay. */
+  readonly orphans: BlobCount & { readonly stopped?: string };
   readonly stopped?: string;
   readonly seconds: number;
 }
@@ -39,6 +46,7 @@ export interface ScrubReport {
   readonly unknownFiles: { readonly files: number; readonly bytes: number };
   readonly manifests: { readonly checked: number; readonly damaged: number; readonly edgesMissing: number };
   readonly links: { readonly wrong: number };
+  readonly counts: { readonly wrong: number };
   readonly faults: readonly string[];
   readonly repaired: boolean;
   readonly sound: boolean;
@@ -51,7 +59,15 @@ export interface BackupReport {
   readonly bytes: Readonly<Record<'present' | 'linked' | 'copied', number>>;
   readonly damaged: readonly { readonly digest: string; readonly found: string }[];
   readonly verified?: { readonly faults: readonly unknown[] } | null;
-  readonly pruned?: { readonly removed: readonly string[]; readonly bytes: number } | null;
+  readonly pruned?: {
+    readonly removed: readonly string[];
+    readonly bytes: number;
+    /** Backups that another copy of this registry made. */
+    readonly others?: number;
+    readonly heldBy?: string;
+  } | null;
+  /** Why older backups stay. */
+  readonly notPruned?: string;
 }
 
 export interface ImportFinding {
@@ -74,6 +90,31 @@ export interface ImportFigures {
 
 export interface ImportReport extends ImportFigures {
   readonly findings: readonly ImportFinding[];
+}
+
+export interface RetentionItem {
+  readonly repository: string;
+  /** null: a manifest without a tag. */
+  readonly tag: string | null;
+  readonly digest: string;
+  readonly removes: boolean;
+  readonly because: readonly string[];
+  /** The rule of protection that keeps it. */
+  readonly rule: string | null;
+}
+
+export interface RetentionCounts {
+  readonly tags: { readonly removed: number; readonly kept: number };
+  readonly manifests: { readonly removed: number };
+  readonly bytes: number;
+}
+
+export interface RetentionReport extends RetentionCounts {
+  readonly dryRun: boolean;
+  readonly items: readonly RetentionItem[];
+  readonly moreItems: boolean;
+  readonly reasons: Readonly<Record<string, number>>;
+  readonly seconds: number;
 }
 
 /** A quarantined blob, and what cannot be pulled because of it. */

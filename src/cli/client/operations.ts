@@ -2,7 +2,7 @@
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { Progress } from '../output/progress.ts';
-import { type Api, path } from './api.ts';
+import type { Api } from './api.ts';
 import type { Operation } from './care-shapes.ts';
 import { listenForInterrupt } from './interruption.ts';
 
@@ -22,9 +22,14 @@ export async function runOperation(
 
 /**
  * Waits until an operation has ended and shows how far it is. Throws CommandError: 130 after Ctrl-C, which leaves the operation
- * alone; 7 when the registry does not answer any more.
+ * alone; 7 when the registry does not answer any more. `where`: another list that it is in, for those who may not see them all.
  */
-export async function waitFor(api: Api, id: number, context: CommandContext): Promise<Operation> {
+export async function waitFor(
+  api: Api,
+  id: number,
+  context: CommandContext,
+  where = 'operations',
+): Promise<Operation> {
   const progress = new Progress(context);
   const { interrupted, forget } = listenForInterrupt();
   const leave = (): Promise<never> => {
@@ -33,7 +38,7 @@ export async function waitFor(api: Api, id: number, context: CommandContext): Pr
   };
   try {
     for (let pause = firstPauseMilliseconds; ; pause = Math.min(longestPauseMilliseconds, pause * 2)) {
-      const next = await Promise.race([ask(api, id), interrupted]);
+      const next = await Promise.race([ask(api, id, where), interrupted]);
       if (next === 'interrupted') return await leave();
       if (next.state !== 'running' && next.state !== 'paused') return next;
       progress.show(next);
@@ -46,9 +51,9 @@ export async function waitFor(api: Api, id: number, context: CommandContext): Pr
   }
 }
 
-async function ask(api: Api, id: number): Promise<Operation> {
+async function ask(api: Api, id: number, where: string): Promise<Operation> {
   try {
-    return await api.get<Operation>(path`operations/${id}`);
+    return await api.get<Operation>(`${where}/${id}`);
   } catch (error) {
     if (!(error instanceof CommandError) || error.code !== exitCodes.unreachable) throw error;
     const message = `${error.message}\noperation ${id} goes on where the registry does: berth operation show ${id}`;

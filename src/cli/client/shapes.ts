@@ -82,3 +82,24 @@ export interface Grant {
 export interface WithSecret {
   readonly secret: string;
 }
+
+export interface Repository {
+  readonly name: string;
+  readonly namespace: string;
+  readonly visibility: string;
+  readonly description: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly manifests: number;
+  readonly tags: number;
+  readonly sizes: { readonly own: number; readonly shared: number };
+  readonly pulls: number;
+  readonly pushes: number;
+  readonly lastPulledAt: string | null;
+  readonly lastPushedAt: string | null;
+  readonly createdAt: string;
+}
+
+export interface RepositoryDetails extends Repository {
+  readonly readme: string;
+  readonly links: readonly { readonly title: string; readonly url: string }[];
+}

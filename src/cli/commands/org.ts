@@ -84,6 +84,22 @@ function addChanges(org: Command, context: CommandContext): void {
     deletes: true,
     run: remove,
   });
+  define(org, context, {
+    usage: 'restore <name>',
+    about: 'bring a removed organization back, with its members and the repositories that went with it',
+    notes: 'Grants, teams, robots and tokens went for good: who may do what is decided anew.',
+    examples: ['org restore acme'],
+    prints: 'one',
+    quiet: 'nothing',
+    run: async ({ api, args: [name = ''], options, context: surroundings }) => {
+      const restored = await api.post<{ repositories: number }>(path`organizations/${name}/restore`);
+      if (options.json) printJson(restored, surroundings);
+      else if (!options.quiet)
+        surroundings.stdout.write(
+          `organization ${name} is back with ${countText(restored.repositories, 'repository')}. Its grants, teams and robots are not\n`,
+        );
+    },
+  });
 }
 
 function addMembers(org: Command, context: CommandContext): void {

@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { isLoopback } from '../../config/access-mode.ts';
 import type { Config } from '../../config/config.ts';
+import { makeSample, type SampleFacts, type SampleName } from '../../samples.ts';
 import { splitAddress } from '../client/registry-address.ts';
 import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
 import type { CommandContext } from '../context.ts';
-import { makeSample, type SampleFacts, type SampleName } from '../samples.ts';
 import { addInsecureRegistry, type Written, writeSetupFile } from '../setup-files.ts';
 
 interface SetupOptions extends ConfigOptions {
@@ -26,6 +26,9 @@ const localImage = 'localhost/berth:latest';
 const descriptions: Readonly<Record<SampleName, string>> = {
   podman: 'registries.conf for podman, buildah and skopeo, if the registry speaks plain HTTP',
   docker: 'daemon.json for docker, if the registry speaks plain HTTP',
+  containerd: 'hosts.toml for containerd, and so for a Kubernetes node',
+  kubernetes: 'a pull secret for a Kubernetes cluster, without the secret',
+  ci: 'a job of GitLab CI that builds and pushes as a robot',
   quadlet: 'a systemd service of podman that runs the container image',
   nginx: 'a server block that puts TLS in front of Berth',
   compose: 'a compose file that runs the container image',
@@ -119,6 +122,7 @@ function factsOf(registry: Registry, { http }: Config, image: string): SampleFac
   const address = { '0.0.0.0': '127.0.0.1', '::': '::1' }[http.address] ?? http.address;
   return {
     registry: registry.name,
+    scheme: registry.isPlain ? 'http' : 'https',
     upstream: `${address.includes(':') ? `[${address}]` : address}:${port}`,
     publicHost: publicUrl?.hostname,
     publicPort: Number(publicUrl?.port || 443),
@@ -127,7 +131,7 @@ function factsOf(registry: Registry, { http }: Config, image: string): SampleFac
   };
 }
 
-/** Where the readers of a file on this machine look; for nginx and compose there is no such place but the current folder. */
+/** Where the readers of a file on this machine look; where there is no such place, the current folder. */
 function placeOf(name: SampleName, registry: Registry, home: string, folder: string, userId: number): string {
   // podman reads the folder in a user's home for root too, so one place does for both; XDG_CONFIG_HOME it does not look at.
   const userFolder = join(home, '.config/containers');
@@ -137,6 +141,9 @@ function placeOf(name: SampleName, registry: Registry, home: string, folder: str
     docker: '/etc/docker/daemon.json',
     quadlet:
       userId === 0 ? '/etc/containers/systemd/berth.container' : join(userFolder, 'systemd/berth.container'),
+    containerd: `/etc/containerd/certs.d/${registry.name}/hosts.toml`,
+    kubernetes: resolve(folder, 'pull-secret.yaml'),
+    ci: resolve(folder, '.gitlab-ci.yml'),
     nginx: resolve(folder, 'berth.conf'),
     compose: resolve(folder, 'compose.yaml'),
   };
@@ -149,6 +156,10 @@ function remarkOn(name: SampleName, registry: Registry, userId: number): string 
     podman: `   (plain http is allowed for ${registry.name} only)`,
     docker: '   (docker reads it after: systemctl reload docker)',
     quadlet: `   (next: systemctl${user} daemon-reload && systemctl${user} start berth)`,
+    containerd:
+      '   (containerd reads it at the next pull, where its config.toml names /etc/containerd/certs.d as config_path)',
+    kubernetes: '   (its first lines say how it becomes a secret)',
+    ci: '   (its first lines say which robot and variables it takes)',
     nginx: '   (its place is /etc/nginx/conf.d/; nginx -t checks it)',
     compose: '   (next: docker compose up -d)',
   };

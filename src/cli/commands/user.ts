@@ -24,6 +24,11 @@ interface UserOptions {
 
 interface RemoveOptions {
   readonly deleteRepositories?: boolean;
+  readonly transferTo?: string;
+}
+
+interface RemovalPlan extends Ended, Stays {
+  readonly moves?: readonly { readonly from: string; readonly to: string }[];
 }
 
 const roleOption = (): Option =>
@@ -130,13 +135,23 @@ function addEnds(user: Command, context: CommandContext): void {
   define<RemoveOptions>(user, context, {
     usage: 'remove <name>',
     about: 'remove a user; the name stays taken',
-    examples: ['user remove carol', 'user remove carol --delete-repositories --yes'],
+    examples: [
+      'user remove carol',
+      'user remove carol --transfer-to acme --dry-run',
+      'user remove carol --delete-repositories --yes',
+    ],
     options: (command) =>
-      command.option(
-        '--delete-repositories',
-        'with the repositories of the own namespace, restorable for a while',
-      ),
+      command
+        .option('--transfer-to <namespace>', 'move the repositories of the own namespace there')
+        .option(
+          '--delete-repositories',
+          'with the repositories of the own namespace, restorable for a while',
+        ),
     deletes: true,
+    check: (_args, { deleteRepositories, transferTo }) => {
+      if (deleteRepositories && transferTo !== undefined)
+        throw new CommandError(exitCodes.wrongUsage, 'give --transfer-to or --delete-repositories, not both');
+    },
     run: remove,
   });
 }
@@ -244,14 +259,17 @@ async function disable({ api, args: [name = ''], options, context }: Call<unknow
 }
 
 async function remove({ api, args: [name = ''], options, context }: Call<RemoveOptions>): Promise<void> {
-  const { deleteRepositories } = options;
+  const { deleteRepositories, transferTo } = options;
   const where = path`users/${name}`;
-  const plan = await api.remove<Ended & Stays>(where, { deleteRepositories, dryRun: true });
+  const plan = await api.remove<RemovalPlan>(where, { deleteRepositories, transferTo, dryRun: true });
   const count = plan.repositories ?? 0;
-  const repositories = count === 0 ? '' : ` and ${countText(count, 'repository')}`;
+  const moves = plan.moves ?? [];
+  if (options.dryRun) for (const { from, to } of moves) context.stdout.write(`${from} would become ${to}\n`);
+  const goes = transferTo === undefined ? '' : ` (moved to ${transferTo})`;
+  const repositories = count === 0 ? '' : ` and ${countText(count, 'repository')}${goes}`;
   if (!options.dryRun) {
     await confirm(`Remove user ${name} (${endedText(plan)})${repositories}?`, options, context);
-    await api.remove(where, { deleteRepositories });
+    await api.remove(where, { deleteRepositories, transferTo });
   }
   const word = options.dryRun ? 'would be removed' : 'removed';
   context.stdout.write(`user ${name}${repositories} ${word}: ${endedText(plan)}. The name stays taken\n`);

@@ -5,6 +5,7 @@ import type {
   ImportFigures,
   ImportReport,
   Operation,
+  RetentionReport,
   ScrubReport,
 } from '../client/care-shapes.ts';
 import type { CommandContext } from '../context.ts';
@@ -12,7 +13,8 @@ import { type ExitCode, exitCodes } from '../exit-codes.ts';
 import { sizeText } from '../size-text.ts';
 import { tableText } from './print.ts';
 import { durationText, numberText, timeText } from './progress.ts';
-import { countText, escapeControls, shortenDigests } from './text.ts';
+import { retentionText } from './retention-text.ts';
+import { countText, distanceText, escapeControls, shortenDigests } from './text.ts';
 
 /** Findings of an import that a person is shown; --json has all. */
 const findingsShown = 50;
@@ -39,6 +41,8 @@ export function reportText(
       return backupText(of<BackupReport>(), String(operation.request.destination ?? ''), context);
     case 'import':
       return importText(of<ImportReport>(), secondsOf(operation), context);
+    case 'retention':
+      return retentionText(of<RetentionReport>());
     default:
       return '';
   }
@@ -48,8 +52,9 @@ export function reportText(
 export function exitCodeFor({ kind, report }: Operation): ExitCode {
   if (report === null) return exitCodes.done;
   if (kind === 'gc') {
-    const { stopped, dryRun } = report as unknown as CollectionReport;
-    return stopped === undefined || dryRun ? exitCodes.done : exitCodes.refused;
+    const { stopped, orphans, dryRun } = report as unknown as CollectionReport;
+    const isWhole = stopped === undefined && orphans.stopped === undefined;
+    return isWhole || dryRun ? exitCodes.done : exitCodes.refused;
   }
   const found = {
     scrub: () => !(report as unknown as ScrubReport).sound,
@@ -60,20 +65,24 @@ export function exitCodeFor({ kind, report }: Operation): ExitCode {
 }
 
 /** "freed 1.2 GiB …", and what is held and why. */
-export function collectionText(report: CollectionReport, holdTimes: HoldTimes = {}): string {
+export function collectionText(
+  report: CollectionReport,
+  holdTimes: HoldTimes = {},
+  clock: number = Date.now(),
+): string {
   const { dryRun, freed, held, files, orphans, stopped, seconds } = report;
   const gone = `${countText(freed.blobs, 'blob')}, ${countText(freed.manifests, 'manifest')}`;
   const foreseen = dryRun || stopped !== undefined;
   const lines = foreseen
     ? [['would free', `${sizeText(freed.bytes)} (${gone})`]]
     : [['freed', `${sizeText(freed.bytes)} (${gone}) in ${durationText(seconds)}`]];
-  if (orphans.blobs > 0)
+  if (orphans.blobs > 0) lines.push(...orphanLines(orphans, foreseen));
+  for (const one of held)
     lines.push([
-      'freed',
-      `${sizeText(orphans.bytes)} in ${countText(orphans.blobs, 'file')} that a crash left`,
+      'held',
+      `${sizeText(one.bytes)} ${heldBecause(one.reason, holdTimes[one.reason])}${freeText(one, clock)}`,
     ]);
-  for (const { reason, bytes } of held)
-    lines.push(['held', `${sizeText(bytes)} ${heldBecause(reason, holdTimes[reason])}`]);
+  if (report.now && held.some(({ reason }) => reason === 'lease')) lines.push(['', soonerText]);
   if (files.waiting > 0)
     lines.push([
       'waiting',
@@ -83,9 +92,23 @@ export function collectionText(report: CollectionReport, holdTimes: HoldTimes = 
   return linesText(lines);
 }
 
+function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], foreseen: boolean): string[][] {
+  const what = `${sizeText(bytes)} in ${countText(blobs, 'file')}`;
+  if (stopped === undefined)
+    return [[foreseen ? 'would free' : 'freed', `${what} that a crash left, without a row in the database`]];
+  return [
+    ['unknown', `${what} without a row in the database: too much to come from a crash, so they stay`],
+    [
+      'stopped',
+      'if an older berth.db was put back, these files are what came since: put the newer one back, or restore the newest ' +
+        'backup into another folder (berth backup restore). If nobody needs them: berth gc --force',
+    ],
+  ];
+}
+
 /** What was looked at and found. What the damage touches is told by the list of damage. */
 export function scrubText(report: ScrubReport, seconds: number): string {
-  const { blobs, manifests, database, unknownFiles, links, deep, repaired, sound, faults } = report;
+  const { blobs, manifests, database, unknownFiles, links, counts, deep, repaired, sound, faults } = report;
   const how = deep ? 'every byte read' : 'length and place; --deep reads every byte';
   const lines = [
     [
@@ -102,7 +125,7 @@ export function scrubText(report: ScrubReport, seconds: number): string {
     ]);
   if (blobs.known > 0) lines.push(['damaged', `${countText(blobs.known, 'blob')}, quarantined before`]);
   if (manifests.damaged > 0) lines.push(['damaged', countText(manifests.damaged, 'manifest')]);
-  const wrong = manifests.edgesMissing + links.wrong;
+  const wrong = manifests.edgesMissing + links.wrong + counts.wrong;
   if (wrong > 0)
     lines.push([
       'rows',
@@ -117,11 +140,12 @@ export function scrubText(report: ScrubReport, seconds: number): string {
     const size = sizeText(unknownFiles.bytes);
     lines.push([
       'unknown',
-      `${countText(unknownFiles.files, 'file')} (${size}) without a row: gc removes them`,
+      `${countText(unknownFiles.files, 'file')} (${size}) without a row: gc removes what a crash left`,
     ]);
   }
   for (const fault of faults) lines.push(['', fault]);
-  if (sound) lines.push(['sound', repaired ? 'all of it, after repair' : 'all of it']);
+  const isMended = repaired && wrong + blobs.healed > 0;
+  if (sound) lines.push(['sound', isMended ? 'all of it, after repair' : 'all of it']);
   return linesText(lines);
 }
 
@@ -131,7 +155,7 @@ export function backupText(
   destination: string,
   context: Pick<CommandContext, 'stdout'>,
 ): string {
-  const { name, blobs, bytes, seconds, damaged, verified, pruned } = report;
+  const { name, blobs, bytes, seconds, damaged, verified } = report;
   const count = blobs.present + blobs.linked + blobs.copied;
   const size = bytes.present + bytes.linked + bytes.copied;
   const ways = (['copied', 'linked', 'present'] as const)
@@ -160,9 +184,24 @@ export function backupText(
       faults === 0 ? 'every blob has its hash' : `${countText(faults, 'fault')}: berth backup verify`,
     ]);
   }
-  if (pruned && pruned.removed.length > 0)
-    lines.push(['removed', `${countText(pruned.removed.length, 'old backup')}, ${sizeText(pruned.bytes)}`]);
+  lines.push(...prunedLines(report));
   return linesText(lines);
+}
+
+function prunedLines({ pruned, notPruned }: BackupReport): string[][] {
+  if (notPruned !== undefined) return [['kept', `the old backups: ${notPruned}`]];
+  if (!pruned) return [];
+  const lines: string[][] = [];
+  if (pruned.removed.length > 0)
+    lines.push(['removed', `${countText(pruned.removed.length, 'old backup')}, ${sizeText(pruned.bytes)}`]);
+  if (pruned.heldBy !== undefined)
+    lines.push(['kept', `the old backups: they are read by ${pruned.heldBy}. The next backup removes them`]);
+  if (pruned.others)
+    lines.push([
+      'kept',
+      `${countText(pruned.others, 'backup')} that another copy of this registry made (berth backup list)`,
+    ]);
+  return lines;
 }
 
 /** "repositories 41/41   tags 388   blobs 2,114 (…)   31.2 GiB   0 damaged   00:01:52", and what was left out. */
@@ -182,7 +221,9 @@ export function importText(
       ? `and ${numberText(found - shown.length)} more; --json names the first 1,000\n`
       : '';
   const table = rows.length === 0 ? '' : tableText(['FOUND', 'IN', 'DIGEST', 'DETAIL'], rows);
-  return `${importFiguresText(report, seconds)}\n${table}${more}`;
+  const nothing =
+    report.repositories.total === 0 ? 'no repository there is meant by this (--repositories)\n' : '';
+  return `${importFiguresText(report, seconds)}\n${nothing}${table}${more}`;
 }
 
 /** The figures of an import in one line. */
@@ -204,17 +245,30 @@ export function importFiguresText(figures: ImportFigures, seconds: number): stri
   ].join('   ');
 }
 
-function isDamaged({ damaged, verified }: BackupReport): boolean {
-  return damaged.length > 0 || (verified?.faults.length ?? 0) > 0;
+function isDamaged({ damaged, verified, notPruned }: BackupReport): boolean {
+  return damaged.length > 0 || notPruned !== undefined || (verified?.faults.length ?? 0) > 0;
 }
 
 function heldBecause(reason: string, time: string | undefined): string {
   const reasons: Readonly<Record<string, string>> = {
     undelete: `deleted ${time === undefined ? 'not long' : `less than ${time}`} ago (berth gc --now gives it up)`,
-    lease: `pushed or seen by clients ${time === undefined ? 'not long ago' : `in the last ${time}`}; comes free by itself`,
+    lease: `pushed, deleted or seen by clients ${time === undefined ? 'not long ago' : `in the last ${time}`}: comes free by itself`,
   };
   return reasons[reason] ?? reason;
 }
+
+/** ", from 3 hours from now on, all of it in 20 hours" */
+function freeText({ reason, freeFrom, freeBy }: CollectionReport['held'][number], clock: number): string {
+  if (freeFrom === undefined || freeBy === undefined) return '';
+  const [first, last] = [freeFrom, freeBy].map((time) => distanceText(time, 'never', clock));
+  const when = first === last ? `all of it ${last}` : `the first ${first}, the last ${last}`;
+  return `${reason === 'lease' ? ', ' : '; by itself '}${when}`;
+}
+
+/** gc --now gives up what could be restored, and never what a client was told that it is there. */
+const soonerText =
+  'a push that runs now may rest on it, so --now leaves it. Sooner goes what is deleted as a whole repository (berth repo remove), ' +
+  'or blob by blob (DELETE /v2/NAME/blobs/DIGEST), before the next berth gc --now';
 
 function stoppedBecause(stopped: string): string {
   const reasons: Readonly<Record<string, string>> = {

@@ -14,7 +14,11 @@ export interface CareStatus {
     readonly enabled: boolean;
     readonly nextAt: string | null;
     readonly last: LastRun | null;
-    readonly held: readonly { readonly reason: string; readonly bytes: number }[];
+    readonly held: readonly {
+      readonly reason: string;
+      readonly bytes: number;
+      readonly freeBy?: string | null;
+    }[];
   };
   readonly scrub: { readonly oldestCheckAt: string | null; readonly last: LastRun | null };
   readonly backup: {
@@ -27,7 +31,7 @@ export interface CareStatus {
 
 const heldWords: Readonly<Record<string, string>> = {
   undelete: 'deleted and restorable',
-  lease: 'seen by clients not long ago',
+  lease: 'pushed, deleted or seen by clients not long ago',
 };
 
 /** A line for each, as printFacts takes them. */
@@ -35,7 +39,10 @@ export function careFacts(
   { collector, scrub, backup }: CareStatus,
   now: number = Date.now(),
 ): readonly (readonly [name: string, value: string | undefined])[] {
-  const held = collector.held.map(({ reason, bytes }) => `${sizeText(bytes)} ${heldWords[reason] ?? reason}`);
+  const held = collector.held.map(({ reason, bytes, freeBy }) => {
+    const until = freeBy ? ` (free ${distanceText(freeBy, 'never', now)})` : '';
+    return `${sizeText(bytes)} ${heldWords[reason] ?? reason}${until}`;
+  });
   const when = (time: string | null): string => distanceText(time, 'never', now);
   const next = (time: string | null): string => (time === null ? '' : `; next ${when(time)}`);
   const done = backup.lastDoneAt === null ? 'none yet' : `last ${when(backup.lastDoneAt)}`;

@@ -1,6 +1,7 @@
 // How far long work is: on a terminal one line that is written over, with rate and remaining time; elsewhere a JSON line a second.
 import type { CommandContext } from '../context.ts';
 import { sizeText } from '../size-text.ts';
+import { escapeControls } from './text.ts';
 
 /** What is known of work that runs or has ended. */
 export interface OperationView {
@@ -62,6 +63,8 @@ export class Progress {
 /** One line for people: what of what, how fast, how long it will take. */
 export function progressText(view: OperationView, elapsedSeconds: number): string {
   const { kind, state, done, total, rate, remainingSeconds } = view;
+  const waitsFor = waitsForOf(view);
+  if (waitsFor !== undefined) return `${kind}  waits for ${waitsFor}  ${timeText(elapsedSeconds)}`;
   const parts = [total === null || done === null ? kind : `${kind}  ${barText(done, total)}`];
   if (done !== null) parts.push(amountText(kind, done, total));
   parts.push(...importTexts(view));
@@ -77,7 +80,18 @@ export function progressText(view: OperationView, elapsedSeconds: number): strin
 /** One line for programs. */
 export function progressJson(view: OperationView): string {
   const { id, kind, state, done, total, rate, remainingSeconds } = view;
-  return JSON.stringify({ ...(id === null ? {} : { id }), kind, state, done, total, rate, remainingSeconds });
+  const waitsFor = waitsForOf(view);
+  return JSON.stringify({
+    ...(id === null ? {} : { id }),
+    ...{ kind, state, done, total, rate, remainingSeconds },
+    ...(waitsFor === undefined ? {} : { waitsFor }),
+  });
+}
+
+/** Who works in the folder of backups, where this cannot begin before that has ended. */
+function waitsForOf({ report, state }: OperationView): string | undefined {
+  const waitsFor = state === 'running' ? report?.waitsFor : undefined;
+  return typeof waitsFor === 'string' ? escapeControls(waitsFor) : undefined;
 }
 
 /** "12 of 41 repositories", "1.2 GiB of 31.2 GiB", "900 of 2,516" */

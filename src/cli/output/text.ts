@@ -36,7 +36,7 @@ export function momentText(time: string): string {
 export function countText(count: number, noun: string): string {
   const plural = /[^aeiou]y$/.test(noun)
     ? `${noun.slice(0, -1)}ies`
-    : `${noun}${/s$/.test(noun) ? 'es' : 's'}`;
+    : `${noun}${/(?:s|sh|ch|x)$/.test(noun) ? 'es' : 's'}`;
   return `${count.toLocaleString('en')} ${count === 1 ? noun : plural}`;
 }
 

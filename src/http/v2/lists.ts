@@ -1,10 +1,12 @@
 // Lists of tags and of repositories (OCI distribution-spec, "Listing tags"; distribution's `_catalog`).
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { OciError } from '../../oci/errors.ts';
-import type { Page, Repository } from '../../storage/metadata-store.ts';
+import type { RepositoryName } from '../../oci/name.ts';
+import type { Page } from '../../storage/metadata-store.ts';
 import { declare, type HttpContext } from '../context.ts';
-import { principalOf, repositoryOf } from '../guard.ts';
+import { askedNameOf, principalOf, repositoryOf } from '../guard.ts';
 import { linkNext, type WantedPage, wantedPage } from '../pages.ts';
+import { rangesOf, sees, walkByName } from '../repository-walk.ts';
 
 /** A filtered list is read in pages of so many at least. */
 const leastPage = 100;
@@ -17,9 +19,9 @@ export function listRoutes(app: FastifyInstance, context: HttpContext): void {
     GET: [
       'pull',
       async (request, reply) => {
-        const name = repositoryOf(request);
+        const name = askedNameOf(request);
         const wanted = wantedPage(request, listWithoutN);
-        const page = await metadata.tags.list(name, queryOf(wanted));
+        const page = await metadata.tags.list(repositoryOf(request), queryOf(wanted));
         if (page === undefined)
           throw new OciError('NAME_UNKNOWN', `repository ${name} does not exist`, { name });
         const tags = wanted.limit === 0 ? [] : page.items;
@@ -38,7 +40,7 @@ export function listRoutes(app: FastifyInstance, context: HttpContext): void {
       async (request, reply) => {
         const wanted = wantedPage(request, listWithoutN);
         const page = await listVisible(context, request, wanted);
-        const repositories = page.items.map(({ name }) => name);
+        const repositories = page.items;
         const last = repositories.at(-1);
         if (page.more && last !== undefined) {
           linkNext(context, request, reply, '/v2/_catalog', { last, n: String(wanted.limit) });
@@ -54,20 +56,36 @@ function queryOf({ limit, after }: WantedPage) {
   return { limit: Math.max(limit, 1), ...(after === undefined ? {} : { after }) };
 }
 
-// The repositories that the caller may pull from. Pages of the store are read until there is one more than wanted.
+// The repositories with a manifest that the caller may pull from. Who may see all of them has them from the catalog's own index, all
+// others by what they may see.
 async function listVisible(
   context: HttpContext,
   request: FastifyRequest,
   wanted: WantedPage,
-): Promise<Page<Repository>> {
-  const items: Repository[] = [];
-  if (wanted.limit === 0) return { items, more: false };
-  const isVisible = await context.access.visibility(principalOf(request));
+): Promise<Page<RepositoryName>> {
+  const rights = await context.authority.policy.rightsOf(principalOf(request));
+  if (wanted.limit === 0 || rights === undefined) return { items: [], more: false };
+  const viewer = { rights, now: context.clock.unixSeconds() };
+  const ranges = rangesOf(viewer);
+  if (ranges.some(({ kind }) => kind === 'all')) return await listAll(context, wanted);
+  const items: RepositoryName[] = [];
+  const walk = { after: wanted.after, wanted: wanted.limit };
+  for await (const batch of walkByName(context.registry.metadata.repositories, ranges, walk)) {
+    const seen = batch.filter((record) => record.manifests > 0 && sees(viewer, record));
+    items.push(...seen.map(({ name }) => name));
+    if (items.length > wanted.limit) return { items: items.slice(0, wanted.limit), more: true };
+  }
+  return { items, more: false };
+}
+
+// Pages of the store are read until there is one more than wanted.
+async function listAll(context: HttpContext, wanted: WantedPage): Promise<Page<RepositoryName>> {
+  const items: RepositoryName[] = [];
   let { after } = wanted;
   for (;;) {
     const limit = Math.max(wanted.limit + 1 - items.length, leastPage);
     const page = await context.registry.metadata.repositories.list(queryOf({ limit, after }));
-    items.push(...page.items.filter(isVisible));
+    items.push(...page.items.map(({ name }) => name));
     if (items.length > wanted.limit) return { items: items.slice(0, wanted.limit), more: true };
     if (!page.more) return { items, more: false };
     after = page.items.at(-1)?.name;

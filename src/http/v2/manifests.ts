@@ -2,12 +2,13 @@
 import { isAscii } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Digest } from '../../oci/digest.ts';
 import { OciError } from '../../oci/errors.ts';
 import { parseReference, parseTag, type Reference, type Tag } from '../../oci/reference.ts';
+import type { StoredManifest } from '../../storage/metadata-store.ts';
 import { readBody } from '../body.ts';
 import { entityTagOf, matchesEntityTag } from '../conditional.ts';
 import { declare, type HttpContext, linkTo } from '../context.ts';
+import { warnOfDeprecation } from '../deprecation.ts';
 import { originOf, repositoryOf } from '../guard.ts';
 import { queryValues } from '../query.ts';
 
@@ -19,13 +20,15 @@ const mostTags = 32;
 
 export function manifestRoutes(app: FastifyInstance, context: HttpContext): void {
   const { manifests, writes } = context.registry;
+  const { recordPulls } = context.config.audit;
 
   declare(app, '/v2/:name/manifests/:reference', 'manifest', {
     GET: [
       'pull',
       async (request, reply) => {
-        const manifest = await manifests.pull(repositoryOf(request), referenceOf(request));
-        if (describe(request, reply, manifest.digest, manifest.mediaType)) return reply.code(304).send();
+        const origin = recordPulls ? originOf(request) : undefined;
+        const manifest = await manifests.pull(repositoryOf(request), referenceOf(request), origin);
+        if (describe(request, reply, manifest)) return reply.code(304).send();
         return sendBytes(reply.header('content-length', manifest.bytes.length), manifest.bytes);
       },
     ],
@@ -33,7 +36,7 @@ export function manifestRoutes(app: FastifyInstance, context: HttpContext): void
       'pull',
       async (request, reply) => {
         const manifest = await manifests.stat(repositoryOf(request), referenceOf(request));
-        if (describe(request, reply, manifest.digest, manifest.mediaType)) return reply.code(304).send();
+        if (describe(request, reply, manifest)) return reply.code(304).send();
         return reply.header('content-length', manifest.size).send();
       },
     ],
@@ -58,6 +61,7 @@ export function manifestRoutes(app: FastifyInstance, context: HttpContext): void
           contentType,
           bytes,
           origin: originOf(request),
+          create: context.config.access.createOnPush,
         });
         if (pushed.subject !== undefined) reply.header('oci-subject', pushed.subject);
         if (tags.length > 0) reply.header('oci-tag', tags);
@@ -84,8 +88,13 @@ function referenceOf(request: FastifyRequest): Reference {
   return parseReference((request.params as { reference: string }).reference);
 }
 
+type Told = Pick<StoredManifest, 'digest' | 'mediaType' | 'deprecation'>;
+
 // Sets what GET and HEAD share; true when the client has these bytes already.
-function describe(request: FastifyRequest, reply: FastifyReply, digest: Digest, mediaType: string): boolean {
+function describe(request: FastifyRequest, reply: FastifyReply, manifest: Told): boolean {
+  const { digest, mediaType, deprecation } = manifest;
+  if (deprecation !== undefined)
+    warnOfDeprecation(reply, repositoryOf(request), referenceOf(request), deprecation);
   reply
     .header('docker-content-digest', digest)
     .header('etag', entityTagOf(digest))
@@ -96,6 +105,8 @@ function describe(request: FastifyRequest, reply: FastifyReply, digest: Digest, 
 // Headers and a body that are one string go out in one write; with a buffer they are two parts of a writev, which costs more.
 function sendBytes(reply: FastifyReply, bytes: Buffer): FastifyReply {
   if (bytes.length > longestText || !isAscii(bytes)) return reply.send(bytes);
+  // In one write with text, the bytes of a header that is not ASCII would be encoded a second time.
+  if (reply.hasHeader('warning')) return reply.send(bytes);
   // With a serializer of its own Fastify leaves the Content-Type as it is.
   return reply.serializer(asItIs).send(bytes.toString('latin1'));
 }

@@ -5,7 +5,7 @@ import { parseDigest } from '../../oci/digest.ts';
 import { mediaTypes } from '../../oci/media-types.ts';
 import type { Referrer } from '../../storage/metadata-store.ts';
 import { declare, type HttpContext } from '../context.ts';
-import { repositoryOf } from '../guard.ts';
+import { askedNameOf, repositoryOf } from '../guard.ts';
 import { linkNext } from '../pages.ts';
 import { queryValue, queryValues } from '../query.ts';
 
@@ -52,7 +52,7 @@ export function referrerRoutes(app: FastifyInstance, context: HttpContext): void
             artifactTypes.map((type): [string, string] => ['artifactType', type]),
           );
           parameters.set('after', String(after));
-          linkNext(context, request, reply, `/v2/${repository}/referrers/${subject}`, parameters);
+          linkNext(context, request, reply, `/v2/${askedNameOf(request)}/referrers/${subject}`, parameters);
         }
         if (artifactTypes.length > 0) reply.header('oci-filters-applied', 'artifactType');
         // Composed as text: Fastify would add a charset to the media type of an object.

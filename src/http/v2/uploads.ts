@@ -1,6 +1,7 @@
 // Uploads (OCI distribution-spec, "Pushing blobs"): one POST, POST and PUT, streamed or chunked PATCH, resume, cancel, mount.
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Principal } from '../../auth/access.ts';
 import {
   algorithmOf,
   type Digest,
@@ -23,7 +24,7 @@ export function uploadRoutes(app: FastifyInstance, context: HttpContext): void {
   const begin = beginHandler(context);
   // Both spellings: a redirect would lose the POST.
   for (const url of ['/v2/:name/blobs/uploads/', '/v2/:name/blobs/uploads']) {
-    declare(app, url, 'blob_upload', { POST: ['push', begin] });
+    declare(app, url, 'blob_upload', { POST: ['push', begin] }, { alone: true });
   }
   declare(app, '/v2/:name/blobs/uploads/:upload', 'blob_upload_chunk', {
     GET: ['push', session.status],
@@ -35,6 +36,7 @@ export function uploadRoutes(app: FastifyInstance, context: HttpContext): void {
 
 function beginHandler(context: HttpContext): Handler {
   const { uploads, writes } = context.registry;
+  const { createOnPush } = context.config.access;
   return async (request, reply) => {
     writes.admitChange();
     const repository = repositoryOf(request);
@@ -45,11 +47,12 @@ function beginHandler(context: HttpContext): Handler {
       const digest = parseDigest(digestText);
       const chunk = chunkOf(request);
       await watched(context, request, () =>
-        uploads.put(repository, digest, algorithmOf(digest), chunk, originOf(request)),
+        uploads.put(repository, digest, algorithmOf(digest), chunk, originOf(request), createOnPush),
       );
       return replyCreated(context, request, reply, digest);
     }
-    const upload = await uploads.begin(ownerOf(request), hintedAlgorithm(request));
+    const owner = { ...ownerOf(request), create: createOnPush };
+    const upload = await uploads.begin(owner, hintedAlgorithm(request));
     return describe(context, request, reply, { upload, size: 0 }).code(202).send();
   };
 }
@@ -135,11 +138,14 @@ async function mountedBlob(
   const digest = queryValue(request, 'mount');
   if (digest === undefined || !isDigest(digest)) return undefined;
   const fromText = queryValue(request, 'from');
-  const from = fromText === undefined || fromText === '' ? undefined : parseSource(fromText);
-  if (from === 'invalid') return undefined;
+  const asked = fromText === undefined || fromText === '' ? undefined : parseSource(fromText);
+  if (asked === 'invalid') return undefined;
   const principal = principalOf(request);
+  const from = asked && (await nameOfToday(context, principal, asked));
   // Whoever may not pull from the source gets a session, as if the blob were not there.
+  // One that is named by an old name was decided by that: the token is for it.
   const mayPull = async (repository: RepositoryName) =>
+    (asked !== undefined && repository !== asked) ||
     (await context.access.decide(principal, 'pull', repository)).outcome === 'allowed';
   const mounted = await context.registry.blobs.mount({
     to,
@@ -147,8 +153,19 @@ async function mountedBlob(
     digest,
     origin: originOf(request),
     mayPull,
+    create: context.config.access.createOnPush,
   });
   return mounted ? digest : undefined;
+}
+
+/** A source may be named by an old name, as a client knows it from earlier pushes. */
+async function nameOfToday(
+  { access }: HttpContext,
+  principal: Principal,
+  asked: RepositoryName,
+): Promise<RepositoryName> {
+  const decision = await access.decide(principal, 'pull', asked);
+  return (decision.outcome === 'allowed' ? decision.servedAs : undefined) ?? asked;
 }
 
 function parseSource(text: string): RepositoryName | 'invalid' {

@@ -4,10 +4,10 @@ import { open, rm, stat } from 'node:fs/promises';
 const chunk = Buffer.alloc(1 << 20, 0x5a);
 
 export interface BallastFile {
-  /** Frees the room; false when there was none left. */
-  release(): Promise<boolean>;
-  /** Takes the room again where it fits; what does not fit is left for the next time. */
-  refill(): Promise<void>;
+  /** Frees the room and gives its bytes; 0 when there was none left. */
+  release(): Promise<number>;
+  /** Takes the room again; false where it does not fit: that is left for the next time. */
+  refill(): Promise<boolean>;
 }
 
 /** The ballast at `path`, of `size` bytes. Takes nothing yet: call refill. */
@@ -16,10 +16,10 @@ export function ballastFile(path: string, size: number): BallastFile {
     release: async () => {
       const held = await sizeOf(path);
       await rm(path, { force: true });
-      return held > 0;
+      return held;
     },
     refill: async () => {
-      if ((await sizeOf(path)) >= size) return;
+      if ((await sizeOf(path)) >= size) return true;
       // Written, not only sized: a sparse file holds no room.
       const file = await open(path, 'w', 0o600);
       try {
@@ -27,9 +27,11 @@ export function ballastFile(path: string, size: number): BallastFile {
           await file.write(chunk, 0, Math.min(chunk.length, size - written));
         }
         await file.sync();
+        return true;
       } catch (error) {
         await rm(path, { force: true });
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        return false;
       } finally {
         await file.close();
       }

@@ -6,6 +6,7 @@ import { GrantWrites } from './grant-writes.ts';
 import { NamespaceWrites } from './namespace-writes.ts';
 import type { KeepTimes } from './now.ts';
 import { OrganizationWrites } from './organization-writes.ts';
+import { RepositoryMoves } from './repository-moves.ts';
 import { RepositoryWrites } from './repository-writes.ts';
 import { RobotWrites } from './robot-writes.ts';
 import type { SharedWrites } from './shared-writes.ts';
@@ -13,11 +14,12 @@ import { UserWrites } from './user-writes.ts';
 
 export function makeAccessIntentions(db: Connection, shared: SharedWrites, keep: KeepTimes) {
   const steps = new AccessSteps(db, shared.events);
-  const namespaces = new NamespaceWrites(db, steps, keep);
+  const namespaces = new NamespaceWrites(db, steps, keep, shared.protection);
   const users = new UserWrites(db, steps, namespaces);
   const organizations = new OrganizationWrites(db, steps, namespaces);
   const robots = new RobotWrites(db, steps);
-  const repositories = new RepositoryWrites(db, steps);
+  const repositories = new RepositoryWrites(db, steps, shared, keep);
+  const moves = new RepositoryMoves(db, steps, shared, keep);
   const grants = new GrantWrites(db, steps);
   const credentials = new CredentialWrites(db, steps, users);
   return {
@@ -31,9 +33,16 @@ export function makeAccessIntentions(db: Connection, shared: SharedWrites, keep:
     removeUser: users.removeUser.bind(users),
     updateNamespace: namespaces.updateNamespace.bind(namespaces),
     setDefaultVisibility: namespaces.setDefaultVisibility.bind(namespaces),
+    addRepository: repositories.addRepository.bind(repositories),
     updateRepository: repositories.updateRepository.bind(repositories),
+    removeRepository: repositories.removeRepository.bind(repositories),
+    moveRepository: moves.moveRepository.bind(moves),
+    restoreRepository: moves.restoreRepository.bind(moves),
+    purgeDeleted: moves.purgeDeleted.bind(moves),
+    removeAlias: moves.removeAlias.bind(moves),
     addOrganization: organizations.addOrganization.bind(organizations),
     removeOrganization: organizations.removeOrganization.bind(organizations),
+    restoreOrganization: organizations.restoreOrganization.bind(organizations),
     setMember: organizations.setMember.bind(organizations),
     removeMember: organizations.removeMember.bind(organizations),
     addTeam: organizations.addTeam.bind(organizations),

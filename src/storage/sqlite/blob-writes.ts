@@ -4,7 +4,9 @@ import type { RepositoryName } from '../../oci/name.ts';
 import type { Location, Upload } from '../blob-store.ts';
 import type {
   BeginUploadOutcome,
+  Creating,
   FinishUpload,
+  NoRepository,
   Origin,
   UnlinkBlobOutcome,
   UploadLimits,
@@ -43,7 +45,8 @@ export const sql = {
   dropUnownedNamespace: `DELETE FROM namespace WHERE id = ? AND kind = 'unowned'
     AND NOT EXISTS (SELECT 1 FROM repository r WHERE r.namespace_id = namespace.id)
     AND NOT EXISTS (SELECT 1 FROM access_grant g WHERE g.namespace_id = namespace.id)
-    AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.namespace_id = namespace.id)`,
+    AND NOT EXISTS (SELECT 1 FROM subject s WHERE s.namespace_id = namespace.id)
+    AND NOT EXISTS (SELECT 1 FROM webhook w WHERE w.namespace_id = namespace.id AND w.removed_at IS NULL)`,
 } as const;
 
 type UploadRow = [string, string];
@@ -96,18 +99,19 @@ export class BlobWrites {
 
   mountBlob(
     now: Now,
-    input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin },
+    input: { from: RepositoryName; to: RepositoryName; digest: Digest; origin: Origin } & Creating,
   ): boolean {
     const source = this.#shared.findRepository(input.from);
     const linked = source && this.#shared.findLinked(source.id, input.digest);
     if (linked === undefined || linked.damaged) return false;
-    const target = this.#shared.ensureRepository(now, input.to);
-    if (target === undefined) return false;
+    const target = this.#shared.ensureRepository(now, input.to, input.create);
+    if ('outcome' in target) return false;
     const blob = { id: linked.blobId, size: linked.size, digest: input.digest };
     if (this.#shared.linkBlob(now, target, blob)) {
       this.#shared.events.addContent(now, 'mount', input.origin, {
         repository: input.to,
         digest: input.digest,
+        detail: { size: linked.size },
       });
     }
     return true;
@@ -128,6 +132,7 @@ export class BlobWrites {
     this.#shared.events.addContent(now, 'unlink', input.origin, {
       repository: input.repository,
       digest: input.digest,
+      detail: { size: linked.size },
     });
     return { outcome: 'removed' };
   }
@@ -142,11 +147,16 @@ export class BlobWrites {
 
   beginUpload(
     now: Now,
-    input: { repository: RepositoryName; principal: string; upload: Upload; limits: UploadLimits },
+    input: {
+      repository: RepositoryName;
+      principal: string;
+      upload: Upload;
+      limits: UploadLimits;
+    } & Creating,
   ): BeginUploadOutcome {
     const { limits, principal, upload } = input;
-    const repository = this.#shared.ensureRepository(now, input.repository);
-    if (repository === undefined) return { outcome: 'namespace-removed' };
+    const repository = this.#shared.ensureRepository(now, input.repository, input.create);
+    if ('outcome' in repository) return repository;
     const idleSince = now.ticks - limits.idleSeconds;
     const ended = [
       ...this.#makeRoom({
@@ -189,11 +199,17 @@ export class BlobWrites {
     return true;
   }
 
-  linkBlob(now: Now, input: Omit<FinishUpload, 'upload'>): boolean {
-    const repository = this.#shared.ensureRepository(now, input.repository);
-    if (repository === undefined) this.#shared.queueUnlink(now, input.location);
-    else this.#linkContent(now, repository, input);
-    return repository !== undefined;
+  linkBlob(
+    now: Now,
+    input: Omit<FinishUpload, 'upload'> & Creating,
+  ): { readonly outcome: 'linked' } | NoRepository {
+    const repository = this.#shared.ensureRepository(now, input.repository, input.create);
+    if ('outcome' in repository) {
+      this.#shared.queueUnlink(now, input.location);
+      return repository;
+    }
+    this.#linkContent(now, repository, input);
+    return { outcome: 'linked' };
   }
 
   closeUpload(_now: Now, id: string): boolean {

@@ -2,6 +2,7 @@
 import { makeOperationIntentions } from './care-operations.ts';
 import { CollectorWrites } from './collector-writes.ts';
 import type { Connection } from './connection.ts';
+import { CountWrites } from './count-writes.ts';
 import { RepositoryPurge } from './repository-purge.ts';
 import { ScrubWrites } from './scrub-writes.ts';
 import type { SharedWrites } from './shared-writes.ts';
@@ -10,6 +11,7 @@ export function makeCareIntentions(db: Connection, shared: SharedWrites) {
   const collector = new CollectorWrites(db, shared);
   const repositories = new RepositoryPurge(db, shared);
   const scrub = new ScrubWrites(db, shared);
+  const counts = new CountWrites(db);
   const { quotas } = shared;
   return {
     ...makeOperationIntentions(db),
@@ -26,6 +28,7 @@ export function makeCareIntentions(db: Connection, shared: SharedWrites) {
     adoptCopy: scrub.adoptCopy.bind(scrub),
     repairEdges: scrub.repairEdges.bind(scrub),
     checkLinks: scrub.checkLinks.bind(scrub),
+    repairCounts: counts.repairCounts.bind(counts),
     recordIntegrity: scrub.recordIntegrity.bind(scrub),
   };
 }

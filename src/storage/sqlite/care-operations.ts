@@ -11,7 +11,8 @@ import type { Origin, Page } from '../metadata-store.ts';
 import { type Connection, prepareAll } from './connection.ts';
 import type { Now } from './now.ts';
 
-const columns = 'id, kind, state, actor, request, done, total, started_at, ended_at, report';
+/** What toOperation reads. */
+export const operationColumns = 'id, kind, state, actor, request, done, total, started_at, ended_at, report';
 
 export const sql = {
   openOfKind: `SELECT id FROM operation WHERE kind = ? AND state IN ('running', 'paused') ORDER BY id LIMIT 1`,
@@ -20,11 +21,11 @@ export const sql = {
   endOperation: `UPDATE operation SET state = ?, done = ?, total = ?, report = ?, ended_at = ?
     WHERE id = ? AND ended_at IS NULL`,
   interruptOperations: `UPDATE operation SET state = 'interrupted', ended_at = ? WHERE state IN ('running', 'paused')`,
-  operation: `SELECT ${columns} FROM operation WHERE id = ?`,
-  operations: `SELECT ${columns} FROM operation WHERE id < ? ORDER BY id DESC LIMIT ?`,
-  operationsOfKind: `SELECT ${columns} FROM operation WHERE kind = ? AND id < ? ORDER BY id DESC LIMIT ?`,
-  operationsInState: `SELECT ${columns} FROM operation WHERE state = ? AND id < ? ORDER BY id DESC LIMIT ?`,
-  operationsOfKindInState: `SELECT ${columns} FROM operation WHERE kind = ? AND state = ? AND id < ?
+  operation: `SELECT ${operationColumns} FROM operation WHERE id = ?`,
+  operations: `SELECT ${operationColumns} FROM operation WHERE id < ? ORDER BY id DESC LIMIT ?`,
+  operationsOfKind: `SELECT ${operationColumns} FROM operation WHERE kind = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+  operationsInState: `SELECT ${operationColumns} FROM operation WHERE state = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+  operationsOfKindInState: `SELECT ${operationColumns} FROM operation WHERE kind = ? AND state = ? AND id < ?
     ORDER BY id DESC LIMIT ?`,
 } as const;
 
@@ -112,7 +113,7 @@ type Row = [
   string | null,
 ];
 
-function toOperation(row: Row): Operation {
+export function toOperation(row: Row): Operation {
   const [id, kind, state, actor, request, done, total, startedAt, endedAt, report] = row;
   return {
     id,

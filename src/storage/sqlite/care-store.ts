@@ -1,5 +1,6 @@
 // The care of the store over SQLite: the contract over the writer and the reads of the main thread.
 import type { CareStore, CollectorStore, QuotaStore, ScrubStore } from '../care-store.ts';
+import { askThread } from './ask-thread.ts';
 import { makeOperationReads } from './care-operations.ts';
 import { checkDatabase } from './check-database.ts';
 import { makeCollectorReads } from './collector-reads.ts';
@@ -96,6 +97,8 @@ function makeScrubStore({ writer, careReads, unixSeconds }: Parts, ask: Ask): Sc
     listManifests: (page) => ask(() => scrub.listManifests(page)),
     repairEdges: (input) => writer.run('repairEdges', input),
     checkLinks: (page) => writer.run('checkLinks', page),
+    checkCounts: ({ signal }) => askThread('./counts-thread.ts', { countAt: path }, signal),
+    repairCounts: (faults) => writer.run('repairCounts', faults),
     listDamaged: (page) => ask(() => scrub.listDamaged(page)),
     async checkIntegrity(options) {
       const faults = await checkDatabase(path, options);

@@ -41,6 +41,8 @@ const through = {
 
 export const sql = {
   events: `SELECT ${columns} FROM event WHERE seq > ? ORDER BY seq LIMIT ?`,
+  newest: 'SELECT max(seq) FROM event',
+  oldest: 'SELECT min(seq) FROM event',
   tagHistory: `SELECT h.digest, h.action, h.at, h.actor FROM repository r
     JOIN tag_history h ON h.repository_id = r.id AND h.name = ?
     WHERE r.name = ? AND r.state <> 'deleted' ORDER BY h.id DESC LIMIT ?`,
@@ -119,7 +121,7 @@ export type EventReads = ReturnType<typeof makeEventReads>;
 export function makeEventReads(db: Connection) {
   const statements: Readonly<Record<keyof typeof sql, Statement>> = prepareAll(db, sql);
   for (const key of Object.keys(sql) as (keyof typeof sql)[])
-    if (key.startsWith('stride') || key === 'within') statements[key].pluck();
+    if (key.startsWith('stride') || ['within', 'newest', 'oldest'].includes(key)) statements[key].pluck();
   statements.tagHistory.raw();
 
   /** The first and last event of a time, where it holds few: exact, also after somebody set the clock. */
@@ -140,6 +142,9 @@ export function makeEventReads(db: Connection) {
       const rows = statements.events.all(options.after, options.limit + 1) as EventRow[];
       return toPage(rows.map(toEvent), options.limit);
     },
+
+    newestEvent: () => (statements.newest.get() as number | null) ?? 0,
+    oldestEvent: () => (statements.oldest.get() as number | null) ?? undefined,
 
     async auditEvents(
       { filter, before, limit }: Parameters<EventStore['audit']>[0],

@@ -1,6 +1,13 @@
 // Event rows: the audit log and the source of webhooks. A change writes its event in its own transaction.
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
-import type { AuditAction, EventKind, EventStore, Origin, SignIns } from '../metadata-store.ts';
+import type {
+  AuditAction,
+  ContentDetail,
+  EventKind,
+  EventStore,
+  Origin,
+  SignIns,
+} from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
 
@@ -8,10 +15,14 @@ export const sql = {
   addEvent: `INSERT INTO event (at, kind, actor, outcome, repository, reference, digest, object, namespace, address,
     user_agent, request_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   dropEvents: 'DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE at < ? ORDER BY at LIMIT ?)',
+  enabledHook: 'SELECT 1 FROM webhook WHERE enabled = 1 AND removed_at IS NULL AND id > 0 LIMIT 1',
 } as const;
 
 /** A client may send a header of kilobytes with each request. */
 const longestUserAgent = 256;
+
+/** A webhook is tried for a day; an event that it is about is not dropped meanwhile, however short audit.keep is. */
+const keptForHooksSeconds = 2 * 86_400;
 
 interface EventRow {
   readonly at: number;
@@ -23,7 +34,7 @@ interface EventRow {
   readonly digest?: string | undefined;
   readonly object?: string;
   readonly namespace?: string | undefined;
-  readonly detail?: Readonly<Record<string, unknown>>;
+  readonly detail?: object | undefined;
 }
 
 /** A change of who may what. `before` and `after` tell of it without secrets; undefined: there was, or is, nothing. */
@@ -51,6 +62,7 @@ export class EventWrites {
       readonly repository: RepositoryName;
       readonly reference?: string | undefined;
       readonly digest?: string | undefined;
+      readonly detail?: ContentDetail | undefined;
     },
   ): void {
     this.#add({ at: now.at, kind, origin, ...about, namespace: namespaceOf(about.repository) });
@@ -75,8 +87,10 @@ export class EventWrites {
     this.#add({ at: now.at, kind: action, origin, object, detail });
   }
 
-  dropEvents(_now: Now, input: { readonly at: number; readonly limit: number }): number {
-    return this.#statements.dropEvents.run(Math.floor(input.at), input.limit).changes;
+  dropEvents(now: Now, input: { readonly at: number; readonly limit: number }): number {
+    const isFollowed = this.#statements.enabledHook.get() !== undefined;
+    const before = isFollowed ? Math.min(input.at, now.at - keptForHooksSeconds) : input.at;
+    return this.#statements.dropEvents.run(Math.floor(before), input.limit).changes;
   }
 
   #add(event: EventRow): void {

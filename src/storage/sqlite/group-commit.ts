@@ -2,14 +2,20 @@
 // that fails is taken back alone. Runs wherever the writing connection is: in the writer thread.
 import { QuotaExceededError, type QuotaExcess } from '../care-store.ts';
 import { asFault, DiskFullError, MediumFailedError } from '../faults.ts';
+import { TagProtectedError, type TagProtection } from '../protection-store.ts';
 import { makeAccessIntentions } from './access-intentions.ts';
 import { BlobWrites, Refusal } from './blob-writes.ts';
 import { makeCareIntentions } from './care-intentions.ts';
 import { type Connection, codeOf, tellsDamage } from './connection.ts';
 import { ManifestWrites } from './manifest-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { makeRuleIntentions } from './rule-intentions.ts';
 import { SharedWrites } from './shared-writes.ts';
+import { SignatureWrites } from './signature-writes.ts';
+import { SummaryWrites } from './summary-writes.ts';
+import { TagIntentions } from './tag-intentions.ts';
 import { TagWrites } from './tag-writes.ts';
+import { WebhookWrites } from './webhook-writes.ts';
 
 export const sql = {
   readTicks: 'SELECT ticks FROM uptime_clock WHERE one = 1',
@@ -25,15 +31,28 @@ export type OutputOf<Name extends IntentionName> = ReturnType<Intentions[Name]>;
 export function makeIntentions(db: Connection, keep: KeepTimes) {
   const shared = new SharedWrites(db, keep);
   const tags = new TagWrites(db, shared);
-  const manifests = new ManifestWrites(db, shared, tags, keep);
+  const summaries = new SummaryWrites(db);
+  const manifests = new ManifestWrites(db, shared, { tags, summaries }, keep);
+  const management = new TagIntentions(db, shared, { tags, summaries });
   const blobs = new BlobWrites(db, shared);
+  const signatures = new SignatureWrites(db, shared);
+  const hooks = new WebhookWrites(db, shared.events);
   const advanceTicks = db.prepare(sql.advanceTicks);
   return {
     ...makeCareIntentions(db, shared),
+    ...makeRuleIntentions(db, shared, tags, manifests),
     putManifest: manifests.putManifest.bind(manifests),
     removeManifest: manifests.removeManifest.bind(manifests),
     removeTag: manifests.removeTag.bind(manifests),
+    setTag: management.setTag.bind(management),
+    removeTags: management.removeTags.bind(management),
+    restoreManifest: management.restoreManifest.bind(management),
+    restoreTag: management.restoreTag.bind(management),
+    purgeManifest: management.purgeManifest.bind(management),
+    deprecateTag: management.deprecateTag.bind(management),
+    describeManifests: summaries.noteDescriptions.bind(summaries),
     recordPulls: manifests.recordPulls.bind(manifests),
+    addSignature: signatures.addSignature.bind(signatures),
     extendLease: blobs.extendLease.bind(blobs),
     mountBlob: blobs.mountBlob.bind(blobs),
     unlinkBlob: blobs.unlinkBlob.bind(blobs),
@@ -49,6 +68,13 @@ export function makeIntentions(db: Connection, keep: KeepTimes) {
     recordSignIns: shared.events.recordSignIns.bind(shared.events),
     recordEvent: shared.events.recordEvent.bind(shared.events),
     dropEvents: shared.events.dropEvents.bind(shared.events),
+    addWebhook: hooks.addWebhook.bind(hooks),
+    updateWebhook: hooks.updateWebhook.bind(hooks),
+    removeWebhook: hooks.removeWebhook.bind(hooks),
+    recordDelivery: hooks.recordDelivery.bind(hooks),
+    advanceWebhooks: hooks.advanceWebhooks.bind(hooks),
+    resumeWebhook: hooks.resumeWebhook.bind(hooks),
+    pruneWebhooks: hooks.pruneWebhooks.bind(hooks),
     advanceClock(now: Now, _input: undefined): void {
       advanceTicks.run(now.ticks, now.ticks);
     },
@@ -72,6 +98,8 @@ export interface Failure {
   readonly stack: string | undefined;
   /** Of a QuotaExceededError. */
   readonly excess?: QuotaExcess;
+  /** Of a TagProtectedError. */
+  readonly protection?: TagProtection;
 }
 
 export type CallResult = { readonly value: unknown } | { readonly failure: Failure };
@@ -87,7 +115,8 @@ export interface GroupResult {
 export function toFailure(error: unknown): Failure {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const excess = error instanceof QuotaExceededError ? { excess: error.excess } : {};
-  return { message, stack, code: codeOf(error), ...excess };
+  const protection = error instanceof TagProtectedError ? { protection: error.protection } : {};
+  return { message, stack, code: codeOf(error), ...excess, ...protection };
 }
 
 /** Runs `calls` in one transaction, in order. Throws nothing: what fails is in the results, in order of the calls. */

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Connection } from './connection.ts';
+import { versionKey } from './version-key.ts';
 
 /** In the file's header: it tells a Berth database from any other SQLite file ("Brth"). */
 export const applicationId = 0x42727468;
@@ -96,6 +97,7 @@ export function applyMigrations(
 ): void {
   // A migration that rebuilds a table needs the checks off; the pragma does nothing inside a transaction.
   db.pragma('foreign_keys = OFF');
+  db.function('version_key', { deterministic: true }, (tag) => versionKey(String(tag)));
   for (const migration of pending) applyOne(db, migration, options);
   db.pragma('foreign_keys = ON');
 }

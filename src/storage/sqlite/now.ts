@@ -11,4 +11,6 @@ export interface KeepTimes {
   readonly leaseSeconds: number;
   readonly undeleteSeconds: number;
   readonly unlinkDelaySeconds: number;
+  /** How long the old name of a moved repository is served. */
+  readonly oldNameSeconds: number;
 }

@@ -63,7 +63,7 @@ export class OrganizationWrites {
     const organization = this.#steps.findOrganization(name);
     if (organization === undefined || lasting.has(name)) return { outcome: 'unknown' };
     // Members stay written down: they are who it belongs to when it is restored.
-    const retired = this.#namespaces.retire(now, organization.id);
+    const retired = this.#namespaces.retire(now, organization.id, origin);
     this.#steps.movePolicy();
     const object = `organization:${name}`;
     this.#steps.events.addChange(now, origin, {
@@ -73,6 +73,25 @@ export class OrganizationWrites {
       before: { ...retired },
     });
     return { outcome: 'removed', repositories: retired.repositories };
+  }
+
+  restoreOrganization(
+    now: Now,
+    input: Input<OrganizationStore['restore']>,
+  ): Answer<OrganizationStore['restore']> {
+    const { name, origin } = input;
+    const organization = this.#namespaces.findRestorable(now, name);
+    if (organization === undefined) return { outcome: 'unknown' };
+    const { id, repositories } = organization;
+    this.#namespaces.restore(now, id);
+    this.#steps.movePolicy();
+    this.#steps.events.addChange(now, origin, {
+      action: 'organization.restore',
+      object: `organization:${name}`,
+      namespace: name,
+      after: { repositories },
+    });
+    return { outcome: 'restored', repositories };
   }
 
   setMember(now: Now, input: Input<OrganizationStore['setMember']>): Answer<OrganizationStore['setMember']> {

@@ -1,6 +1,6 @@
 // The reads that decisions rest on: the policy generation, everything that decides what a subject may, visibility.
 import type { RepositoryName } from '../../oci/name.ts';
-import type { HeldGrant, MemberRole, RegistryRole, SubjectFacts } from '../account-store.ts';
+import type { HeldGrant, MemberRole, MovedRepository, RegistryRole, SubjectFacts } from '../account-store.ts';
 import type { Visibility } from '../metadata-store.ts';
 import { type HeldGrantRow, heldGrantColumns, toHeldGrant } from './account-rows.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
@@ -15,6 +15,8 @@ const subjectColumns = `s.id, s.kind, s.name, s.role, s.guest = 1 OR ${orItsUser
 export const sql = {
   generation: `SELECT CAST(value AS INTEGER) FROM instance WHERE key = 'policy_generation'`,
   visibility: `SELECT visibility FROM repository WHERE name = ? AND state <> 'deleted'`,
+  moved: `SELECT r.name, r.visibility FROM repository_alias a JOIN repository r ON r.id = a.repository_id
+    WHERE a.name = ? AND r.state = 'live'`,
   subjectById: `SELECT ${subjectColumns} FROM subject s LEFT JOIN namespace n ON n.id = s.namespace_id
     WHERE s.id = ? AND s.kind IN ('user', 'robot') AND s.removed_at IS NULL`,
   subjectByName: `SELECT ${subjectColumns} FROM subject s LEFT JOIN namespace n ON n.id = s.namespace_id
@@ -78,6 +80,7 @@ export function makePolicyReads(db: Connection) {
     generation: () => statements.generation.get() as number,
     findVisibility: (repository: RepositoryName) =>
       statements.visibility.get(repository) as Visibility | undefined,
+    findMoved: (name: RepositoryName) => statements.moved.get(name) as MovedRepository | undefined,
     findSubject: (id: number): SubjectFacts | undefined => readFacts(statements.subjectById, id),
     findSubjectByName: (name: string): SubjectFacts | undefined => readFacts(statements.subjectByName, name),
     listCommonGrants: (): readonly HeldGrant[] =>

@@ -83,8 +83,13 @@ export class QuotaWrites {
     this.#admit(now, { namespace: undefined, what: 'bytes', limit, used, wanted: bytes });
   }
 
-  /** Throws QuotaExceededError unless one more repository fits. */
-  admitRepository(now: Now, namespaceId: number, _name: RepositoryName): void {
+  /** Throws QuotaExceededError unless one more repository fits. `inRegistry`: it only comes from another namespace. */
+  admitRepository(
+    now: Now,
+    namespaceId: number,
+    _name: RepositoryName,
+    { inRegistry = false }: { readonly inRegistry?: boolean } = {},
+  ): void {
     const row = this.#statements.namespaceQuota.get(namespaceId) as NamespaceRow;
     const [namespace, , , quotaRepositories] = row;
     const own = limitOf(quotaRepositories, 'unlimited');
@@ -92,6 +97,7 @@ export class QuotaWrites {
       const used = this.#statements.repositoriesOf.get(namespaceId) as number;
       this.#admit(now, { namespace, what: 'repositories', limit: own, used, wanted: 1 });
     }
+    if (inRegistry) return;
     const all = this.#registryLimit('repositories', 'unlimited');
     if (all === Number.POSITIVE_INFINITY) return;
     const used = this.#statements.repositoriesInAll.get() as number;

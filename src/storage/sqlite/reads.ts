@@ -6,25 +6,29 @@ import type { Reference, Tag } from '../../oci/reference.ts';
 import type { Location, Upload } from '../blob-store.ts';
 import type {
   LinkedBlob,
+  ManifestStat,
   Page,
   Referrer,
   Repository,
   RepositoryTotals,
+  Signature,
   StoredManifest,
   Visibility,
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { readDeprecation } from './deprecations.ts';
 
 export const sql = {
-  manifestByTag: `SELECT m.digest, m.media_type, m.bytes FROM repository r
+  manifestByTag: `SELECT m.digest, m.media_type, m.bytes, coalesce(t.deprecation, r.deprecation) FROM repository r
     JOIN tag t ON t.repository_id = r.id AND t.name = ? JOIN manifest m ON m.id = t.manifest_id
     WHERE r.name = ? AND r.state <> 'deleted'`,
-  manifestByDigest: `SELECT m.digest, m.media_type, m.bytes FROM repository r
+  manifestByDigest: `SELECT m.digest, m.media_type, m.bytes, r.deprecation FROM repository r
     JOIN manifest m ON m.repository_id = r.id AND m.digest = ? WHERE r.name = ? AND r.state <> 'deleted'`,
-  manifestStatByTag: `SELECT m.digest, m.media_type, length(m.bytes) FROM repository r
+  manifestStatByTag: `SELECT m.digest, m.media_type, length(m.bytes), coalesce(t.deprecation, r.deprecation)
+    FROM repository r
     JOIN tag t ON t.repository_id = r.id AND t.name = ? JOIN manifest m ON m.id = t.manifest_id
     WHERE r.name = ? AND r.state <> 'deleted'`,
-  manifestStatByDigest: `SELECT m.digest, m.media_type, length(m.bytes) FROM repository r
+  manifestStatByDigest: `SELECT m.digest, m.media_type, length(m.bytes), r.deprecation FROM repository r
     JOIN manifest m ON m.repository_id = r.id AND m.digest = ? WHERE r.name = ? AND r.state <> 'deleted'`,
   referrers: `SELECT m.id, m.digest, m.media_type, m.artifact_type, m.bytes FROM repository r
     JOIN manifest m ON m.repository_id = r.id AND m.subject = ? AND m.id > ?
@@ -33,15 +37,17 @@ export const sql = {
     JOIN manifest m ON m.repository_id = r.id AND m.subject = ? AND m.id > ?
     WHERE r.name = ? AND r.state <> 'deleted' AND m.artifact_type IN (SELECT value FROM json_each(?))
     ORDER BY m.id LIMIT ?`,
-  repository: `SELECT name, description, visibility, state = 'live', manifests FROM repository
+  repository: `SELECT name, description, visibility, state = 'live', manifests, deprecation FROM repository
     WHERE name = ? AND state <> 'deleted'`,
-  catalog: `SELECT name, description, visibility, 1, manifests FROM repository
+  catalog: `SELECT name, description, visibility, 1, manifests, NULL FROM repository
     WHERE name > ? AND state = 'live' AND manifests > 0 ORDER BY name LIMIT ?`,
-  search: `SELECT name, description, visibility, 1, manifests FROM repository
+  search: `SELECT name, description, visibility, 1, manifests, NULL FROM repository
     WHERE name > ? AND state = 'live' AND manifests > 0 AND (instr(name, ?) > 0 OR instr(lower(description), ?) > 0)
     ORDER BY name LIMIT ?`,
   catalogSize: `SELECT count(*) FROM repository WHERE name > '' AND state = 'live' AND manifests > 0`,
   instance: `SELECT value FROM instance WHERE key = 'id'`,
+  // Where a restore has written none, the instance's.
+  copy: `SELECT value FROM instance WHERE key IN ('copy', 'id') ORDER BY key LIMIT 1`,
   total: 'SELECT items, bytes FROM total WHERE kind = ?',
   liveRepository: `SELECT id FROM repository WHERE name = ? AND state <> 'deleted' AND state = 'live'`,
   tags: 'SELECT name FROM tag WHERE repository_id = ? AND name > ? ORDER BY name LIMIT ?',
@@ -54,6 +60,8 @@ export const sql = {
   dueUnlinks: `SELECT location FROM unlink_queue WHERE not_before_ticks <= ? ORDER BY not_before_ticks LIMIT ?`,
   upload: `SELECT u.id, u.store_state FROM upload u JOIN repository r ON r.id = u.repository_id
     WHERE u.id = ? AND u.principal = ? AND r.name = ? AND r.state <> 'deleted'`,
+  signatures: `SELECT s.name, s.content FROM repository r
+    JOIN signature s ON s.repository_id = r.id AND s.digest = ? WHERE r.name = ? AND r.state <> 'deleted' ORDER BY s.name`,
   uploadTouched: 'SELECT touched_ticks FROM upload WHERE id = ?',
 } as const;
 
@@ -62,6 +70,7 @@ const longestReferrersBytes = 4 * 1024 * 1024;
 
 const plucked = [
   'instance',
+  'copy',
   'catalogSize',
   'liveRepository',
   'tags',
@@ -92,17 +101,21 @@ function makeManifestReads(statements: Statements) {
         'tag' in reference
           ? statements.manifestByTag.get(reference.tag, repository)
           : statements.manifestByDigest.get(reference.digest, repository)
-      ) as [Digest, string, Buffer] | undefined;
-      return row && { digest: row[0], mediaType: row[1], bytes: row[2] };
+      ) as [Digest, string, Buffer, string | null] | undefined;
+      if (row === undefined) return undefined;
+      const found = { digest: row[0], mediaType: row[1], bytes: row[2] };
+      return row[3] === null ? found : { ...found, deprecation: readDeprecation(row[3]) };
     },
 
-    statManifest(repository: RepositoryName, reference: Reference) {
+    statManifest(repository: RepositoryName, reference: Reference): ManifestStat | undefined {
       const row = (
         'tag' in reference
           ? statements.manifestStatByTag.get(reference.tag, repository)
           : statements.manifestStatByDigest.get(reference.digest, repository)
-      ) as [Digest, string, number] | undefined;
-      return row && { digest: row[0], mediaType: row[1], size: row[2] };
+      ) as [Digest, string, number, string | null] | undefined;
+      if (row === undefined) return undefined;
+      const found = { digest: row[0], mediaType: row[1], size: row[2] };
+      return row[3] === null ? found : { ...found, deprecation: readDeprecation(row[3]) };
     },
 
     listReferrers(
@@ -148,14 +161,22 @@ function makeManifestReads(statements: Statements) {
   };
 }
 
-type RepositoryRow = [RepositoryName, string, Visibility, number, number];
+type RepositoryRow = [RepositoryName, string, Visibility, number, number, string | null];
 
-const toRepository = ([name, description, visibility, live, manifests]: RepositoryRow): Repository => ({
+const toRepository = ([
+  name,
+  description,
+  visibility,
+  live,
+  manifests,
+  deprecation,
+]: RepositoryRow): Repository => ({
   name,
   description,
   visibility,
   live: live === 1,
   manifests,
+  ...(deprecation === null ? {} : { deprecation: readDeprecation(deprecation) }),
 });
 
 function makeRepositoryReads(statements: Statements) {
@@ -179,6 +200,7 @@ function makeRepositoryReads(statements: Statements) {
     },
 
     instance: () => String(statements.instance.get()),
+    copy: () => String(statements.copy.get()),
 
     totals(): RepositoryTotals {
       const [blobs, blobBytes] = total('blob');
@@ -212,6 +234,12 @@ function makeBlobReads(statements: Statements) {
       const row = statements.upload.get(id, principal, repository) as [string, string] | undefined;
       return row && { id: row[0], state: row[1] };
     },
+
+    listSignatures: (repository: RepositoryName, digest: Digest): Signature[] =>
+      (statements.signatures.all(digest, repository) as [string, Buffer][]).map(([name, content]) => ({
+        name,
+        content,
+      })),
 
     /** When a session was noted to be in use, in seconds of uptime; undefined when it is not open. */
     findUploadTouched: (id: string) => statements.uploadTouched.get(id) as number | undefined,

@@ -28,6 +28,8 @@ export const sql = {
   dropUpload: 'DELETE FROM upload WHERE id = ?',
   history: 'SELECT id FROM tag_history WHERE repository_id = ? LIMIT ?',
   dropHistory: 'DELETE FROM tag_history WHERE id = ?',
+  signatures: 'SELECT rowid FROM signature WHERE repository_id = ? LIMIT ?',
+  dropSignature: 'DELETE FROM signature WHERE rowid = ?',
   dropMissing: 'DELETE FROM missing_reference WHERE repository_id = ?',
   dropRepository: 'DELETE FROM repository WHERE id = ?',
 } as const;
@@ -46,7 +48,8 @@ export class RepositoryPurge {
     this.#shared = shared;
     this.#statements = prepareAll(db, sql);
     for (const key of ['due', 'manifests', 'links'] as const) this.#statements[key].raw();
-    for (const key of ['blobs', 'trash', 'uploads', 'history'] as const) this.#statements[key].pluck();
+    for (const key of ['blobs', 'trash', 'uploads', 'history', 'signatures'] as const)
+      this.#statements[key].pluck();
   }
 
   /** Takes about `limit` rows of the repository that is due longest; `more` while there is one. */
@@ -90,11 +93,13 @@ export class RepositoryPurge {
 
   /** True while something was left to drop. */
   #dropRest(repository: DueRepository, limit: number): boolean {
-    const { trash, dropTrash, uploads, dropUpload, history, dropHistory } = this.#statements;
+    const { trash, dropTrash, uploads, dropUpload, history, dropHistory, signatures, dropSignature } =
+      this.#statements;
     for (const [list, drop] of [
       [trash, dropTrash],
       [uploads, dropUpload],
       [history, dropHistory],
+      [signatures, dropSignature],
     ] as const) {
       const ids = list.all(repository.id, limit);
       for (const id of ids) drop.run(id);

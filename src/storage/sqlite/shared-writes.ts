@@ -3,14 +3,17 @@
 import type { Digest } from '../../oci/digest.ts';
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { Location } from '../blob-store.ts';
-import type { Visibility } from '../metadata-store.ts';
+import type { NoRepository, Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { ProtectionChecks } from './protection-checks.ts';
 import { QuotaWrites } from './quota-writes.ts';
 
 export const sql = {
-  repositoryByName: `SELECT id, namespace_id FROM repository WHERE name = ? AND state <> 'deleted'`,
+  repositoryByName: `SELECT id, namespace_id, state FROM repository WHERE name = ? AND state <> 'deleted'`,
+  keptFor: `SELECT r.name FROM repository_alias a JOIN repository r ON r.id = a.repository_id
+    WHERE a.name = ? AND r.state = 'live'`,
   namespaceByName: 'SELECT id, removed_at, default_visibility FROM namespace WHERE name = ?',
   defaultVisibility: `SELECT value FROM instance WHERE key = 'default_visibility'`,
   addNamespace: `INSERT INTO namespace (name, kind, created_at) VALUES (?, 'unowned', ?)`,
@@ -34,16 +37,23 @@ export const sql = {
   missingBlobs: 'SELECT manifest_id FROM missing_reference WHERE repository_id = ? AND digest = ?',
   missingChildren: `SELECT manifest_id FROM missing_reference
     WHERE repository_id = ? AND digest = ? AND expected = 'child'`,
+  forgetPlatforms: 'UPDATE manifest_summary SET platforms = NULL WHERE manifest_id = ?',
   dropMissing: 'DELETE FROM missing_reference WHERE repository_id = ? AND digest = ? AND manifest_id = ?',
   addBlobEdge: `INSERT INTO manifest_blob (manifest_id, blob_id, repository_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
   addChildEdge: 'INSERT INTO manifest_child (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
-  raiseManifestLease: 'UPDATE manifest SET lease_ticks = max(lease_ticks, ?) WHERE id = ?',
+  // A row with the manifest's bytes is not written anew for nothing.
+  raiseManifestLease: 'UPDATE manifest SET lease_ticks = ? WHERE id = ? AND lease_ticks < ?',
   queueUnlink: `INSERT INTO unlink_queue (location, not_before_ticks) VALUES (?, ?) ON CONFLICT DO NOTHING`,
 } as const;
 
 export interface RepositoryRow {
   readonly id: number;
   readonly namespaceId: number;
+}
+
+/** A repository that is there: `live`, or with blobs and uploads alone. */
+export interface FoundRepository extends RepositoryRow {
+  readonly live: boolean;
 }
 
 export interface LinkedRow {
@@ -58,44 +68,69 @@ export class SharedWrites {
   readonly #keep: KeepTimes;
   readonly events: EventWrites;
   readonly quotas: QuotaWrites;
+  readonly protection: ProtectionChecks;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
     this.events = new EventWrites(db);
     this.quotas = new QuotaWrites(db);
+    this.protection = new ProtectionChecks(db);
     this.#statements = prepareAll(db, sql);
     for (const key of ['repositoryByName', 'namespaceByName', 'blobByDigest', 'linkedBlob'] as const)
       this.#statements[key].raw();
-    for (const key of ['defaultVisibility', 'countInNamespace', 'missingBlobs', 'missingChildren'] as const) {
+    for (const key of [
+      'keptFor',
+      'defaultVisibility',
+      'countInNamespace',
+      'missingBlobs',
+      'missingChildren',
+    ] as const) {
       this.#statements[key].pluck();
     }
   }
 
-  findRepository(name: RepositoryName): RepositoryRow | undefined {
-    const row = this.#statements.repositoryByName.get(name) as [number, number] | undefined;
-    return row && { id: row[0], namespaceId: row[1] };
+  findRepository(name: RepositoryName): FoundRepository | undefined {
+    const row = this.#statements.repositoryByName.get(name) as [number, number, string] | undefined;
+    return row && { id: row[0], namespaceId: row[1], live: row[2] === 'live' };
   }
 
   /**
-   * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none; undefined where
-   * its namespace was removed. Throws QuotaExceededError where one more does not fit.
+   * The repository of that name, made in state `uploading` (and its namespace unowned) where there is none; or why there is
+   * none. With `create` false it has to be a live one. Throws QuotaExceededError where one more does not fit.
    */
-  ensureRepository(now: Now, name: RepositoryName): RepositoryRow | undefined {
+  ensureRepository(now: Now, name: RepositoryName, create = true): RepositoryRow | NoRepository {
     const found = this.findRepository(name);
-    if (found !== undefined) return found;
+    if (found !== undefined && (found.live || create)) return found;
+    if (this.findKeeper(name) !== undefined) return { outcome: 'name-kept' };
+    if (!create) return { outcome: 'not-created' };
+    const namespace = this.ensureNamespace(now, name);
+    if (namespace === undefined) return { outcome: 'namespace-removed' };
+    this.quotas.admitRepository(now, namespace.id, name);
+    const visibility = namespace.defaultVisibility ?? this.#statements.defaultVisibility.get() ?? 'private';
+    const added = this.#statements.addRepository.run(namespace.id, name, visibility, now.at);
+    return { id: Number(added.lastInsertRowid), namespaceId: namespace.id };
+  }
+
+  /** The repository that is served under a name which was its own once. */
+  findKeeper(name: RepositoryName): RepositoryName | undefined {
+    return this.#statements.keptFor.get(name) as RepositoryName | undefined;
+  }
+
+  /** The namespace of a repository's name, made without an owner where there is none; undefined where it was removed. */
+  ensureNamespace(
+    now: Now,
+    name: RepositoryName,
+  ): { readonly id: number; readonly defaultVisibility: Visibility | null } | undefined {
     const namespace = namespaceOf(name);
-    const [namespaceId, removedAt, itsDefault] = (this.#statements.namespaceByName.get(namespace) as
+    const row = this.#statements.namespaceByName.get(namespace) as
       | [number, number | null, Visibility | null]
-      | undefined) ?? [
-      Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid),
-      null,
-      null,
-    ];
-    if (removedAt !== null) return undefined;
-    this.quotas.admitRepository(now, namespaceId, name);
-    const visibility = itsDefault ?? this.#statements.defaultVisibility.get() ?? 'private';
-    const added = this.#statements.addRepository.run(namespaceId, name, visibility, now.at);
-    return { id: Number(added.lastInsertRowid), namespaceId };
+      | undefined;
+    if (row === undefined) {
+      const id = Number(this.#statements.addNamespace.run(namespace, now.at).lastInsertRowid);
+      return { id, defaultVisibility: null };
+    }
+    const [id, removedAt, defaultVisibility] = row;
+    return removedAt === null ? { id, defaultVisibility } : undefined;
   }
 
   /** A blob that the repository links, damaged or not. */
@@ -157,9 +192,10 @@ export class SharedWrites {
     );
   }
 
-  /** Protects a manifest that just lost a tag or a parent, for clients that saw it while it had one. */
+  /** Protects a manifest that just got a tag, or lost one or a parent, for clients that saw it while it had one. */
   raiseManifestLease(now: Now, manifestId: number): void {
-    this.#statements.raiseManifestLease.run(now.ticks + this.#keep.leaseSeconds, manifestId);
+    const lease = now.ticks + this.#keep.leaseSeconds;
+    this.#statements.raiseManifestLease.run(lease, manifestId, lease);
   }
 
   addBlobEdge(repositoryId: number, manifestId: number, blobId: number): void {
@@ -171,12 +207,14 @@ export class SharedWrites {
     this.#statements.addChildEdge.run(parentId, childId);
   }
 
-  /** Gives indexes that listed a manifest before it was there their edge. */
-  settleChild(repositoryId: number, digest: Digest, childId: number): void {
-    for (const parentId of this.#statements.missingChildren.all(repositoryId, digest) as number[]) {
+  /** Gives indexes that listed a manifest before it was there their edge. False: there are none. */
+  settleChild(repositoryId: number, digest: Digest, childId: number): boolean {
+    const waiting = this.#statements.missingChildren.all(repositoryId, digest) as number[];
+    for (const parentId of waiting) {
       this.#statements.addChildEdge.run(parentId, childId);
       this.#statements.dropMissing.run(repositoryId, digest, parentId);
     }
+    return waiting.length > 0;
   }
 
   queueUnlink(now: Now, location: Location): void {
@@ -188,6 +226,8 @@ export class SharedWrites {
     const waiting = this.#statements.missingBlobs.all(repository.id, digest) as number[];
     for (const manifestId of waiting) {
       this.#statements.addBlobEdge.run(manifestId, blobId, repository.id);
+      // It may be the config, which tells the platform.
+      this.#statements.forgetPlatforms.run(manifestId);
       this.#statements.dropMissing.run(repository.id, digest, manifestId);
     }
     if (waiting.length > 0) this.#statements.markReferenced.run(repository.id, blobId);

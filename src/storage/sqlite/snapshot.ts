@@ -1,4 +1,5 @@
 // Snapshots of the database: making, reading, checking and restoring them.
+import { randomUUID } from 'node:crypto';
 import { constants, copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -167,6 +168,9 @@ function restoreSnapshot(snapshot: string, folder: string): RestoringDatabase {
   const damage = db.prepare(
     'UPDATE blob SET damaged_at = unixepoch() WHERE digest = ? AND damaged_at IS NULL',
   );
+  const name = db.prepare(
+    `INSERT INTO instance (key, value) VALUES ('copy', ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
+  );
   return {
     listBlobs: blobLister(db),
     settle: db.transaction(
@@ -176,7 +180,10 @@ function restoreSnapshot(snapshot: string, folder: string): RestoringDatabase {
       },
     ),
     finish() {
-      db.transaction(() => db.exec('DELETE FROM upload; DELETE FROM unlink_queue;'))();
+      db.transaction(() => {
+        db.exec('DELETE FROM upload; DELETE FROM unlink_queue;');
+        name.run(randomUUID());
+      })();
       db.pragma('wal_checkpoint(TRUNCATE)');
       db.close();
       syncPath(path);

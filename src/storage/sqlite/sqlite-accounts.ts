@@ -1,5 +1,5 @@
 // The account store over SQLite: reads on the main thread, intentions to the writer thread.
-import type { AccountStore } from '../account-store.ts';
+import type { AccountStore, MovedRepository } from '../account-store.ts';
 import type { Visibility } from '../metadata-store.ts';
 import { type AccountReads, makeAccountReads } from './account-reads.ts';
 import type { Connection } from './connection.ts';
@@ -53,6 +53,7 @@ function makeWhoStores(
     organizations: {
       add: (options) => writer.run('addOrganization', options),
       remove: (options) => writer.run('removeOrganization', options),
+      restore: (options) => writer.run('restoreOrganization', options),
       listMembers: (organization, page) => ask(() => reads.listMembers(organization, page)),
       findMember: (organization, user) => ask(() => reads.findMember(organization, user)),
       setMember: (options) => writer.run('setMember', options),
@@ -82,9 +83,10 @@ function makeWhatStores(
   writer: AccountWriter,
   ask: Ask,
 ): Pick<AccountStore, 'policy' | 'grants' | 'credentials' | 'keys'> {
-  // Both are asked for at every request.
+  // All three are asked for at every request; that a repository did not move is remembered, too.
   const generations = new RememberedReads<number>(() => writer.commits);
   const visibilities = new RememberedReads<Visibility>(() => writer.commits);
+  const moves = new RememberedReads<{ readonly moved: MovedRepository | undefined }>(() => writer.commits);
   return {
     policy: {
       generation: () => ask(() => generations.find('registry', '', policy.generation) as number),
@@ -93,6 +95,7 @@ function makeWhatStores(
       listCommonGrants: () => ask(() => policy.listCommonGrants()),
       findVisibility: (repository) =>
         ask(() => visibilities.find(repository, '', () => policy.findVisibility(repository))),
+      findMoved: (name) => ask(() => moves.find(name, '', () => ({ moved: policy.findMoved(name) }))?.moved),
     },
     grants: {
       put: (options) => writer.run('putGrant', options),

@@ -8,6 +8,7 @@ import { asFault, StoreUnavailableError } from '../faults.ts';
 import type {
   BlobIndex,
   EventStore,
+  ManifestManagement,
   ManifestStat,
   ManifestStore,
   MetadataStore,
@@ -16,12 +17,17 @@ import type {
 import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { type Connection, openReader, tellsDamage } from './connection.ts';
 import { makeEventReads } from './event-reads.ts';
+import { makeManagementStores } from './management-stores.ts';
 import { shippedMigrations } from './migrate.ts';
 import { DamagedDatabaseError, prepareDatabase } from './prepare-database.ts';
 import { type BlobLink, makeReads, type Reads, toLinkedBlob } from './reads.ts';
 import { RememberedReads } from './remembered-reads.ts';
+import { makeManagedRepositoryStore } from './repository-store.ts';
+import { makeProtectionStore, makeRetentionStore } from './rule-stores.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { type Ask, makeAccountStore } from './sqlite-accounts.ts';
+import { watchCommits } from './watch-commits.ts';
+import { makeWebhookStore } from './webhook-reads.ts';
 import { WriterThread } from './writer-thread.ts';
 
 export interface SqliteStoreOptions {
@@ -32,6 +38,8 @@ export interface SqliteStoreOptions {
   readonly leaseSeconds: number;
   /** How long a deleted manifest can be restored, in seconds of uptime. */
   readonly undeleteSeconds: number;
+  /** How long the old name of a moved repository is served, in seconds of uptime; 90 days unless told. */
+  readonly oldNameSeconds?: number;
   /** How long bytes stay after nothing names them any more, for readers that were about to open them. */
   readonly unlinkDelaySeconds?: number;
   /** Called once when nothing can be written any more: the process should say so and exit. Reads still work. */
@@ -42,6 +50,9 @@ export interface SqliteStoreOptions {
 
 /** A session that was noted to be in use so recently needs no new note. */
 const touchGrainSeconds = 30;
+
+/** As a number of seconds that a row can hold. */
+const forever = 1e12;
 
 /**
  * Makes or checks and migrates the folder's database, and opens the store. Throws DamagedDatabaseError, SchemaMismatchError,
@@ -66,8 +77,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     });
     const keep = {
       leaseSeconds: options.leaseSeconds,
-      undeleteSeconds: options.undeleteSeconds,
+      undeleteSeconds: Math.min(options.undeleteSeconds, forever),
       unlinkDelaySeconds: options.unlinkDelaySeconds ?? 60,
+      oldNameSeconds: Math.min(options.oldNameSeconds ?? 90 * 86_400, forever),
     };
     uptime.ticks = await writer.open(path, keep);
     uptime.since = clock.monotonicSeconds();
@@ -99,8 +111,10 @@ export interface StoreParts {
 }
 
 /** The contract over what was opened; `writer` may be anything that runs intentions. */
-export function makeStore(parts: StoreParts): MetadataStore {
-  const { writer, reader, reads, ticks } = parts;
+export function makeStore(given: StoreParts): MetadataStore {
+  const { writer, watch } = watchCommits(given.writer);
+  const parts = { ...given, writer };
+  const { reader, reads, ticks } = parts;
   let closing: Promise<void> | undefined;
 
   const ask: Ask = async (read) => {
@@ -113,16 +127,18 @@ export function makeStore(parts: StoreParts): MetadataStore {
     }
   };
 
+  const management = makeManagementStores(parts, ask);
   return {
     repositories: {
       find: (name) => ask(() => reads.findRepository(name)),
       list: (page) => ask(() => reads.listRepositories(page)),
       search: (page) => ask(() => reads.searchRepositories(page)),
-      update: (options) => writer.run('updateRepository', options),
       totals: () => ask(() => reads.totals()),
+      ...makeManagedRepositoryStore(parts, ask),
     },
-    manifests: makeManifestStore(parts, ask),
+    manifests: { ...makeManifestStore(parts, ask), ...management.manifests },
     tags: {
+      ...management.tags,
       list: (repository, page) => ask(() => reads.listTags(repository, page)),
       remove: (repository, tag, origin) => writer.run('removeTag', { repository, tag, origin }),
     },
@@ -141,9 +157,18 @@ export function makeStore(parts: StoreParts): MetadataStore {
       expire: (bounds) => writer.run('expireUploads', bounds),
       filterClosed: (ids) => ask(() => ids.filter((id) => reads.findUploadTouched(id) === undefined)),
     },
-    events: makeEventStore(parts, ask),
+    signatures: {
+      list: (repository, digest) => ask(() => reads.listSignatures(repository, digest)),
+      add: (signature) => writer.run('addSignature', signature),
+    },
+    deleted: management.deleted,
+    events: makeEventStore(parts, watch, ask),
     accounts: makeAccountStore(reader, writer, ask),
+    protection: makeProtectionStore(reader, writer, ask),
+    retention: makeRetentionStore(reader, parts, ask),
+    webhooks: makeWebhookStore(parts, ask),
     instance: () => ask(() => reads.instance()),
+    copy: () => ask(() => reads.copy()),
     snapshot: async (target) => {
       if (closing !== undefined) throw new StoreUnavailableError('the store is closed');
       await writeSnapshot(parts.careReads.path, target);
@@ -158,7 +183,10 @@ export function makeStore(parts: StoreParts): MetadataStore {
   };
 }
 
-function makeManifestStore({ writer, reads }: StoreParts, ask: Ask): ManifestStore {
+function makeManifestStore(
+  { writer, reads }: StoreParts,
+  ask: Ask,
+): Omit<ManifestStore, keyof ManifestManagement> {
   const commits = () => writer.commits;
   const manifests = new RememberedReads<StoredManifest>(commits, ({ bytes }) => bytes.length);
   const stats = new RememberedReads<ManifestStat>(commits);
@@ -197,13 +225,16 @@ function makeBlobIndex({ writer, reads, ticks }: StoreParts, ask: Ask): BlobInde
   };
 }
 
-function makeEventStore({ writer, reader }: StoreParts, ask: Ask): EventStore {
+function makeEventStore({ writer, reader }: StoreParts, watch: EventStore['watch'], ask: Ask): EventStore {
   const reads = makeEventReads(reader);
   return {
     read: (page) => ask(() => reads.readEvents(page)),
     audit: (options) => reads.auditEvents(options, ask),
     recordSignIns: (signIns) => writer.run('recordSignIns', signIns),
     record: (change) => writer.run('recordEvent', change),
+    newest: () => ask(() => reads.newestEvent()),
+    oldest: () => ask(() => reads.oldestEvent()),
+    watch,
     dropBefore: (at, limit) => writer.run('dropEvents', { at, limit }),
     tagHistory: (repository, tag, limit) => ask(() => reads.tagHistory(repository, tag, limit)),
   };

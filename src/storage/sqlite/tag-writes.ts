@@ -3,15 +3,18 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/name.ts';
 import type { Tag } from '../../oci/reference.ts';
-import type { Origin } from '../metadata-store.ts';
+import type { ContentDetail, Origin, TagHistoryAction } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
 import type { SharedWrites } from './shared-writes.ts';
+import { versionKey } from './version-key.ts';
 
 export const sql = {
   tagTarget: 'SELECT manifest_id FROM tag WHERE repository_id = ? AND name = ?',
-  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at`,
+  setTag: `INSERT INTO tag (repository_id, name, manifest_id, updated_at, updated_by, version) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at,
+      updated_by = excluded.updated_by`,
+  contentOf: 'SELECT media_type AS mediaType, length(bytes) AS size FROM manifest WHERE id = ?',
   dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
   tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
   addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
@@ -22,6 +25,8 @@ export interface TagChange {
   readonly repository: { readonly id: number; readonly name: RepositoryName };
   readonly tag: Tag;
   readonly origin: Origin;
+  /** How it comes that it is set, for its history. */
+  readonly action?: TagHistoryAction;
 }
 
 export class TagWrites {
@@ -34,27 +39,34 @@ export class TagWrites {
     for (const key of ['tagTarget', 'tagsOfManifest'] as const) this.#statements[key].pluck();
   }
 
-  /** Points the tag at a manifest of the repository. False where it points there already: then nothing is written. */
+  /**
+   * Points the tag at a manifest of the repository. False where it points there already: then nothing is written. Throws
+   * TagProtectedError where a rule keeps the tag where it is.
+   */
   set(now: Now, change: TagChange, manifest: { readonly id: number; readonly digest: Digest }): boolean {
-    const { repository, tag, origin } = change;
+    const { repository, tag, origin, action = 'push' } = change;
     const previous = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
     if (previous === manifest.id) return false;
-    this.#statements.setTag.run(repository.id, tag, manifest.id, now.at);
+    if (previous !== undefined) this.#shared.protection.admit({ act: 'move', ...place(change) });
+    this.#statements.setTag.run(repository.id, tag, manifest.id, now.at, origin.actor, versionKey(tag));
     if (previous !== undefined) this.#shared.raiseManifestLease(now, previous);
-    this.#statements.addHistory.run(repository.id, tag, manifest.digest, 'push', now.at, origin.actor);
+    this.#shared.raiseManifestLease(now, manifest.id);
+    this.#statements.addHistory.run(repository.id, tag, manifest.digest, action, now.at, origin.actor);
     this.#shared.events.addContent(now, 'tag', origin, {
       repository: repository.name,
       reference: tag,
       digest: manifest.digest,
+      detail: this.#statements.contentOf.get(manifest.id) as ContentDetail,
     });
     return true;
   }
 
-  /** Removes the tag alone; its manifest stays. False when there was none. */
+  /** Removes the tag alone; its manifest stays. False when there was none. Throws TagProtectedError where a rule keeps it. */
   remove(now: Now, change: TagChange): boolean {
     const { repository, tag, origin } = change;
     const manifestId = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
     if (manifestId === undefined) return false;
+    this.#shared.protection.admit({ act: 'delete', ...place(change) });
     this.#statements.dropTag.run(repository.id, tag);
     this.#shared.raiseManifestLease(now, manifestId);
     this.#statements.addHistory.run(repository.id, tag, null, 'delete', now.at, origin.actor);
@@ -62,8 +74,23 @@ export class TagWrites {
     return true;
   }
 
+  /** Throws TagProtectedError where a rule keeps one of the manifest's tags, and so the manifest. */
+  admitManifestRemoval(
+    repository: RepositoryName,
+    manifest: { readonly digest: Digest; readonly tags: readonly Tag[] },
+    origin: Origin,
+  ): void {
+    const { digest, tags } = manifest;
+    for (const tag of tags)
+      this.#shared.protection.admit({ act: 'delete manifest', repository, tag, origin, digest });
+  }
+
   /** The tags that point at a manifest, in bytewise order. */
   listOf(manifestId: number): readonly Tag[] {
     return this.#statements.tagsOfManifest.all(manifestId) as Tag[];
   }
+}
+
+function place({ repository, tag, origin }: TagChange) {
+  return { repository: repository.name, tag, origin };
 }

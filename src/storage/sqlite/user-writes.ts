@@ -157,7 +157,7 @@ export class UserWrites {
     if (ended.repositories > 0 && !deleteRepositories)
       return { outcome: 'has-repositories', repositories: ended.repositories };
 
-    const retired = user.namespaceId === null ? {} : this.#namespaces.retire(now, user.namespaceId);
+    const retired = user.namespaceId === null ? {} : this.#namespaces.retire(now, user.namespaceId, origin);
     this.#statements.dropGrants.run(user.id);
     this.#statements.dropMemberships.run(user.id);
     this.#statements.dropTeamMemberships.run(user.id);

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { QuotaExceededError } from '../care-store.ts';
 import { asFault, StoreUnavailableError } from '../faults.ts';
 import type { WriterStatistics } from '../metadata-store.ts';
+import { TagProtectedError } from '../protection-store.ts';
 import { tellsDamage } from './connection.ts';
 import type { Failure, GroupResult, InputOf, IntentionName, OutputOf } from './group-commit.ts';
 import type { KeepTimes, Now } from './now.ts';
@@ -13,6 +14,24 @@ import type { WriterReply, WriterRequest } from './writer.ts';
 /** Bounds of a group: together they bound the log that one commit writes and the time that a newcomer waits. */
 const longestGroup = 128;
 const heaviestGroupBytes = 8 * 1024 * 1024;
+
+/** What is used of a worker thread. */
+export interface WriterWorker {
+  on(event: 'message', listener: (reply: WriterReply) => void): unknown;
+  on(event: 'error' | 'exit', listener: (cause: unknown) => void): unknown;
+  postMessage(request: WriterRequest): void;
+  terminate(): Promise<number>;
+}
+
+/** How a thread of writer.ts is started. Tests put something in its place that keeps threads for the next store. */
+export const writerWorkers = {
+  start: (): WriterWorker =>
+    new Worker(new URL('./writer.ts', import.meta.url), {
+      name: 'berth-writer',
+      // Intentions come and go a few at a time: a small young generation is enough, and 2 MiB less at rest.
+      resourceLimits: { maxYoungGenerationSizeMb: 3 },
+    }),
+};
 
 interface Waiting {
   readonly name: IntentionName;
@@ -37,7 +56,7 @@ export interface WriterThreadOptions {
 /** Starts the writer thread at once, so that it loads while the database is prepared; `open` gives it the database. */
 export class WriterThread {
   readonly #options: WriterThreadOptions;
-  readonly #worker: Worker;
+  readonly #worker: WriterWorker;
   readonly #queue: Waiting[] = [];
   #group: readonly Waiting[] = [];
   #scheduled = false;
@@ -52,11 +71,7 @@ export class WriterThread {
 
   constructor(options: WriterThreadOptions) {
     this.#options = options;
-    this.#worker = new Worker(new URL('./writer.ts', import.meta.url), {
-      name: 'berth-writer',
-      // Intentions come and go a few at a time: a small young generation is enough, and 2 MiB less at rest.
-      resourceLimits: { maxYoungGenerationSizeMb: 3 },
-    });
+    this.#worker = writerWorkers.start();
     this.#worker.on('message', (reply: WriterReply) => this.#receive(reply));
     this.#worker.on('error', (cause) => {
       this.#fail(new StoreUnavailableError('the writer thread failed', { cause }));
@@ -212,6 +227,7 @@ function takeGroup(queue: Waiting[]): readonly Waiting[] {
 export function toError(failure: Failure | undefined): Error {
   if (failure === undefined) return new StoreUnavailableError('the writer gave no answer');
   if (failure.excess !== undefined) return new QuotaExceededError(failure.excess);
+  if (failure.protection !== undefined) return new TagProtectedError(failure.protection);
   const error = Object.assign(new Error(failure.message), { code: failure.code });
   if (failure.stack !== undefined) error.stack = failure.stack;
   if (tellsDamage(error)) return new DamagedDatabaseError(failure.message, { cause: error });

@@ -40,20 +40,17 @@ const insistMilliseconds = 250;
 if (parentPort !== null) {
   const port = parentPort;
   const writer = makeWriter((reply) => port.postMessage(reply));
-  port.on('message', (request: WriterRequest) => {
-    writer(request);
-    // Nothing else keeps this thread alive once the connection is closed.
-    if (request.kind === 'close') port.close();
-  });
+  port.on('message', writer);
 }
 
 function makeWriter(reply: (reply: WriterReply) => void) {
   let db: Connection | undefined;
-  const log = { insistAt: insistPages };
+  let log = { insistAt: insistPages };
   let commitGroup: ReturnType<typeof makeGroupCommit> | undefined;
 
   const open = (path: string, keep: KeepTimes): void => {
     db = openWriter(path);
+    log = { insistAt: insistPages };
     commitGroup = makeGroupCommit(db, makeIntentions(db, keep));
     // The first read makes the log's file. SQLite itself ignores a failure to make the folder's entry for it durable.
     const ticks = readTicks(db);
@@ -61,21 +58,27 @@ function makeWriter(reply: (reply: WriterReply) => void) {
     reply({ kind: 'opened', ticks });
   };
 
+  const close = (open: Connection): void => {
+    truncateLog(open);
+    open.close();
+    db = undefined;
+    commitGroup = undefined;
+  };
+
   return (request: WriterRequest): void => {
     try {
       if (request.kind === 'open') open(request.path, request.keep);
-      else if (db === undefined || commitGroup === undefined) throw new Error('the writer is not open');
-      else if (request.kind === 'group') {
+      else if (request.kind === 'close') {
+        if (db !== undefined) close(db);
+        reply({ kind: 'closed' });
+      } else if (db === undefined || commitGroup === undefined) throw new Error('the writer is not open');
+      else {
         const result = commitGroup(request.now, request.calls);
         reply({ kind: 'committed', ...result });
         if (result.fatal === undefined) {
           const failure = checkpoint(db, log);
           if (failure !== undefined) reply({ kind: 'fatal', failure });
         }
-      } else {
-        truncateLog(db);
-        db.close();
-        reply({ kind: 'closed' });
       }
     } catch (error) {
       reply({ kind: 'failed', failure: toFailure(error) });

@@ -8,6 +8,7 @@ GET,HEAD /livez [none]
 GET,HEAD /readyz [none]
 GET /metrics [none]
 GET / [none]
+GET /-/setup/:client [none]
 GET,POST /token [token]
 GET /.well-known/jwks.json [none]
 GET /v1/_ping [none]
@@ -26,6 +27,8 @@ POST /v2/:name/blobs/uploads/ [push]
 POST /v2/:name/blobs/uploads [push]
 GET,PATCH,PUT,DELETE /v2/:name/blobs/uploads/:upload [push]
 GET /v2/:name/referrers/:digest [pull]
+GET /extensions/v2/:name/signatures/:digest [pull]
+PUT /extensions/v2/:name/signatures/:digest [push]
 
 GET /api/v1 [anyone]
 GET /api/v1/openapi.json [anyone]
@@ -60,6 +63,7 @@ GET /api/v1/namespaces [signed-in]
 GET /api/v1/namespaces/:namespace [read]
 PATCH /api/v1/namespaces/:namespace [admin]
 POST /api/v1/organizations [administrator]
+POST /api/v1/organizations/:organization/restore [administrator]
 DELETE /api/v1/organizations/:organization [owner]
 GET /api/v1/organizations/:organization/members [member]
 PUT /api/v1/organizations/:organization/members/:user [owner]
@@ -95,10 +99,47 @@ PUT /api/v1/quota [administrator]
 PUT /api/v1/namespaces/:namespace/quota [administrator]
 GET /api/v1/usage [administrator, auditor]
 GET /api/v1/namespaces/:namespace/usage [read]
+GET /api/v1/namespaces/:namespace/protection-rules [read]
+PUT /api/v1/namespaces/:namespace/protection-rules [maintain]
+GET /api/v1/namespaces/:namespace/retention-rules [read]
+PUT /api/v1/namespaces/:namespace/retention-rules [maintain]
+POST /api/v1/namespaces/:namespace/retention-preview [maintain]
+GET,POST /api/v1/namespaces/:namespace/retention-runs [maintain]
+GET /api/v1/namespaces/:namespace/retention-runs/:id [maintain]
+POST /api/v1/namespaces/:namespace/retention-runs/:id/cancel [maintain]
+GET /api/v1/repositories [filtered]
+POST /api/v1/repositories [signed-in]
 GET /api/v1/repositories/:repository [read]
-PATCH /api/v1/repositories/:repository [admin]
+PATCH /api/v1/repositories/:repository [maintain]
+DELETE /api/v1/repositories/:repository [admin]
+GET /api/v1/repositories/:repository/-/aliases [read]
+DELETE /api/v1/repositories/:repository/-/aliases/:id [admin]
+GET /api/v1/repositories/:repository/-/tags [read]
+DELETE /api/v1/repositories/:repository/-/tags [maintain]
+GET /api/v1/repositories/:repository/-/tags/:tag [read]
+PUT /api/v1/repositories/:repository/-/tags/:tag [write]
+PATCH,DELETE /api/v1/repositories/:repository/-/tags/:tag [maintain]
+GET /api/v1/repositories/:repository/-/tags/:tag/history [read]
+GET /api/v1/repositories/:repository/-/manifests [read]
+DELETE /api/v1/repositories/:repository/-/manifests/:reference [maintain]
+GET /api/v1/deleted [signed-in]
+DELETE /api/v1/deleted/:id [administrator]
+POST /api/v1/deleted/:id/restore [signed-in]
 GET /api/v1/repositories/:repository/-/usage [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/raw [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/config [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/referrers [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/files [read]
+GET /api/v1/repositories/:repository/-/manifests/:reference/file [read]
+GET /api/v1/repositories/:repository/-/archive [read]
 GET /api/v1/backups [auditor]
+GET,POST /api/v1/namespaces/:namespace/webhooks [admin]
+GET,PATCH,DELETE /api/v1/namespaces/:namespace/webhooks/:id [admin]
+POST /api/v1/namespaces/:namespace/webhooks/:id/test [admin]
+GET /api/v1/namespaces/:namespace/webhooks/:id/deliveries [admin]
+POST /api/v1/namespaces/:namespace/webhooks/:id/deliveries/:delivery/redeliver [admin]
+GET /api/v1/events [signed-in]
 `;
 
 export interface Expectation {
@@ -227,6 +268,8 @@ function isMet(need: string, asker: Asker, { namespace = 'nope', user }: Target,
       return owns;
     case 'read':
       return seesNamespace(asker, namespace);
+    case 'maintain':
+      return includes(role, 'maintain') || owns;
     case 'admin':
       return role === 'admin' || owns;
     case 'admin-of-part':
@@ -256,6 +299,7 @@ export function verdictOnApi({ method, needs }: Expectation, asker: Asker, targe
   if (needs.includes('anyone')) return 'allowed';
   // Access tokens of /token are for /v2.
   if (asker.credentials === 'void' || asker.carries !== undefined) return 'unauthenticated';
+  if (needs.includes('filtered')) return 'allowed';
   const isSelfAlone = needs.length === 1 && needs[0] === 'self';
   if (asker.registryRole === 'administrator' && !isSelfAlone) return 'allowed';
   if (asker.registryRole !== 'user' && reads) return 'allowed';

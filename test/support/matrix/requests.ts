@@ -24,10 +24,15 @@ const unknownDigest = `sha256:${'0'.repeat(64)}`;
 // Every endpoint of the management API refuses this after the guard and before it does anything.
 const uselessBody = '{"matrix":true}';
 
+/** Whether a route outside of the management API names a repository. */
+export function isAboutRepository(url: string): boolean {
+  return /^\/(?:extensions\/)?v2\/:name/.test(url);
+}
+
 /** The requests of a route: one for each object that its path can name. */
 export function requestsOf(expectation: Expectation, world: World, asker: Asker): MatrixRequest[] {
   const { url } = expectation;
-  if (url.startsWith('/v2/:name')) {
+  if (isAboutRepository(url)) {
     return (Object.keys(repositories) as RepositoryKey[]).map((key) =>
       repositoryRequest(expectation, world, key),
     );
@@ -82,12 +87,28 @@ function apiRequest({ method, url }: Expectation, target: Target): MatrixRequest
     .replace(':user', target.user ?? '')
     .replace(':robot', `${target.namespace}+bot`)
     .replace(':team', 'dev')
+    .replace(':tag', 'v1')
+    .replace(':reference', 'v1')
     // The first operation is there; nothing else has such an id.
-    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999');
-  const query = url === '/api/v1/access' ? '?repository=acme/app' : '';
+    .replace(':id', url.startsWith('/api/v1/operations') ? '1' : '999999')
+    .replace(':delivery', '999999');
+  const query = queryOf(url);
   const body = method === 'GET' ? undefined : uselessBody;
   const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
   return { method, path: path + query, body, headers, repository: undefined, target };
+}
+
+/** What the guard lets through gets no further without these. */
+const queries: Readonly<Record<string, string>> = {
+  access: '?repository=acme/app',
+  archive: '?reference=v1',
+  file: '?path=/etc/hosts',
+};
+
+// What is not there, and a stream that never ends, is asked for in a way that is refused after the guard.
+function queryOf(url: string): string {
+  if (/\/webhooks\/:id|\/events$/.test(url) && !url.includes('operations')) return '?matrix=true';
+  return queries[url.slice(url.lastIndexOf('/') + 1)] ?? '';
 }
 
 function auditRequest(expectation: Expectation, namespace: (typeof namespaces)[number]): MatrixRequest {

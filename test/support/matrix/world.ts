@@ -77,7 +77,7 @@ const nobody: Omit<Asker, 'label' | 'name'> = {
 };
 
 export async function buildWorld(t: TestContext): Promise<World> {
-  const api = await startApi(t, { 'log.requests': 'false' });
+  const api = await startApi(t, { 'log.requests': 'false', 'signatures.simpleSigning': 'true' });
   await addAccounts(api);
   const layer = await addRepositories(api);
   const { status } = await api.admin.post('/operations', { kind: 'gc', dryRun: true });

@@ -1,5 +1,9 @@
 // What the endpoints of the management API work with.
+import type { HostRules } from '../../../webhooks/allowed-hosts.ts';
+import type { EventFeed } from '../../../webhooks/event-feed.ts';
+import type { Webhooks } from '../../../webhooks/webhooks.ts';
 import type { HttpContext } from '../../context.ts';
+import type { Stopping } from '../../stopping.ts';
 
 /** One setting as it is in force. */
 export interface SettingInForce {
@@ -13,6 +17,11 @@ export interface SettingInForce {
 }
 
 export interface ApiContext extends HttpContext {
+  readonly webhooks: Webhooks;
+  /** Where webhooks may go. */
+  readonly hookHosts: HostRules;
+  readonly eventFeed: EventFeed;
+  readonly stopping: Stopping;
   /** The configuration in force, for people. */
   readonly settings: () => readonly SettingInForce[];
 }

@@ -13,6 +13,8 @@ import type { Role } from '../../../storage/account-store.ts';
 
 export const needs = [
   'anyone',
+  /** Everybody, with credentials or without: the answer holds what the caller may see. */
+  'filtered',
   'signed-in',
   'self',
   'member',
@@ -38,7 +40,7 @@ export interface Target {
   readonly repository?: { readonly name: RepositoryName; readonly role: Role | undefined } | undefined;
 }
 
-/** Namespaces whose robots, grants and settings are for administrators, whatever was granted on what is in them. */
+/** Namespaces whose robots, grants, rules and settings are for administrators, whatever was granted on what is in them. */
 const ownedByAdministrators: ReadonlySet<string> = new Set(['library', 'system']);
 
 export interface Question {
@@ -76,6 +78,7 @@ function meets(need: Need, { target, reads, principal, rights, usersFound, now }
   const { namespace, repository } = target;
   switch (need) {
     case 'anyone':
+    case 'filtered':
       return true;
     case 'signed-in':
       return principal.kind !== 'anonymous';
@@ -92,7 +95,7 @@ function meets(need: Need, { target, reads, principal, rights, usersFound, now }
     case 'maintain':
     case 'admin':
       if (repository !== undefined) return includesRole(repository.role, need);
-      if (need === 'admin' && ownedByAdministrators.has(namespace ?? '')) return false;
+      if (includesRole(need, 'maintain') && ownedByAdministrators.has(namespace ?? '')) return false;
       return namespace !== undefined && includesRole(rights.roleOnNamespace(namespace, now), need);
     case 'admin-of-part':
       if (namespace === undefined || ownedByAdministrators.has(namespace)) return false;
@@ -110,6 +113,7 @@ function liesIn(pattern: string, namespace: string): boolean {
 
 const namesOfNeeds: Record<Need, string> = {
   anyone: 'nothing',
+  filtered: 'nothing',
   'signed-in': 'signing in',
   self: 'the user whom it is about',
   member: 'a member of the organization',

@@ -4,11 +4,12 @@ import { parseAccountName } from '../../../auth/account-name.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace, namespaceSchema, showNamespace } from './namespaces.ts';
 import { notFound, Problem, parseMember } from './problem.ts';
-import { created, nothing, type Routes } from './route.ts';
+import { created, found, nothing, type Routes } from './route.ts';
 import { description, name, strict, visibility } from './schemas.ts';
 
 export function organizationRoutes(routes: Routes, context: ApiContext): void {
-  const { organizations, namespaces } = context.registry.metadata.accounts;
+  const { metadata, writes } = context.registry;
+  const { organizations, namespaces } = metadata.accounts;
   const { reservedNames } = context.config.access;
 
   routes.declare('organizations', 'POST', '/organizations', {
@@ -62,14 +63,35 @@ export function organizationRoutes(routes: Routes, context: ApiContext): void {
       return namespace && showNamespace(namespace);
     },
     plan: async ({ params }) => {
-      const { kind, name: found, repositories } = await findNamespace(context, params.organization);
+      const { kind, name: known, repositories } = await findNamespace(context, params.organization);
       if (kind !== 'organization') throw notFound(`organization ${params.organization}`);
-      return { removes: [`organization:${found}`], repositories };
+      return { removes: [`organization:${known}`], repositories };
     },
     handle: async ({ params, origin }) => {
-      const removed = await organizations.remove({ name: params.organization, origin });
+      const { organization: name } = params;
+      const removed = await writes.withBallast(() => organizations.remove({ name, origin }));
       if (removed.outcome === 'unknown') throw notFound(`organization ${params.organization}`);
       return nothing;
+    },
+  });
+  restoreOrganization(routes, context);
+}
+
+function restoreOrganization(routes: Routes, context: ApiContext): void {
+  const { organizations } = context.registry.metadata.accounts;
+  routes.declare('organizations', 'POST', '/organizations/:organization/restore', {
+    need: ['administrator'],
+    summary: 'Brings a removed organization back, within repositories.undeleteFor.',
+    description:
+      'Its members, and the repositories that went with it, are as they were. Grants, teams, robots and tokens went for good: who ' +
+      'may do what is decided anew.',
+    answers: { 200: strict({ ...namespaceSchema.properties, repositories: Type.Integer() }) },
+    handle: async ({ params, origin }) => {
+      const { organization } = params;
+      const restored = await organizations.restore({ name: organization, origin });
+      if (restored.outcome === 'unknown') throw notFound(`removed organization ${organization}`);
+      const shown = showNamespace(await findNamespace(context, organization));
+      return found({ ...shown, repositories: restored.repositories }, shown);
     },
   });
 }

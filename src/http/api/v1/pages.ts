@@ -26,8 +26,11 @@ export type PageQuery = Static<ReturnType<typeof Type.Object<typeof pageMembers>
 export interface ListPage<Item> {
   readonly items: readonly Item[];
   /** A key of the list's order: whatever `afterName` or `afterNumber` reads back. */
-  readonly next: string | number | undefined;
+  readonly next: CursorKey | undefined;
 }
+
+/** One value, or the values of an order of several columns behind the name of that order. */
+type CursorKey = string | number | readonly (string | number)[];
 
 /** The page of a store with its items as they are shown. `keyOf` gives what the next page begins after. */
 export function pageOf<Stored, Item>(
@@ -49,8 +52,35 @@ export function afterNumber({ cursor }: PageQuery): number | undefined {
   return cursor === undefined ? undefined : readCursor(cursor, 'number');
 }
 
-export function writeCursor(key: string | number): string {
+export function writeCursor(key: CursorKey): string {
   return Buffer.from(JSON.stringify(key)).toString('base64url');
+}
+
+/** The values that a list of this order goes on after; `shape` is of what kind each is. */
+export function afterKeys(
+  { cursor }: PageQuery,
+  order: string,
+  shape: readonly ('string' | 'number')[],
+): readonly (string | number)[] | undefined {
+  if (cursor === undefined) return undefined;
+  const [found, ...values] = readKeys(cursor);
+  const fits =
+    found === order &&
+    values.length === shape.length &&
+    values.every((value, index) => typeof value === shape[index]);
+  if (!fits) throw wrongCursor();
+  return values;
+}
+
+function readKeys(cursor: string): (string | number)[] {
+  try {
+    const keys: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+    const isKey = (key: unknown) => typeof key === 'string' || Number.isSafeInteger(key);
+    if (Array.isArray(keys) && keys.every(isKey)) return keys as (string | number)[];
+  } catch {
+    // Not JSON: the same as any other text that no list gave out.
+  }
+  throw wrongCursor();
 }
 
 function readCursor(cursor: string, kind: 'string'): string;
@@ -63,6 +93,11 @@ function readCursor(cursor: string, kind: 'string' | 'number'): string | number 
   } catch {
     // Not JSON: the same as any other text that no list gave out.
   }
+  throw wrongCursor();
+}
+
+/** For a cursor that another list gave out, or none. */
+export function wrongCursor(): Problem {
   const detail = 'this is no cursor of this list: use the next of its page before, as it is';
-  throw new Problem('invalid', detail, { errors: [{ pointer: '/query/cursor', detail }] });
+  return new Problem('invalid', detail, { errors: [{ pointer: '/query/cursor', detail }] });
 }

@@ -6,8 +6,11 @@ import { InvalidNameError } from '../../../auth/account-name.ts';
 import { PasswordQueueFullError } from '../../../auth/password-hashes.ts';
 import { InvalidPasswordError } from '../../../auth/password-rules.ts';
 import { OciError } from '../../../oci/errors.ts';
+import { protectionText } from '../../../registry/protection.ts';
 import { quotaDenied } from '../../../registry/quota.ts';
+import { ReadOnlyError } from '../../../registry/writes.ts';
 import { QuotaExceededError } from '../../../storage/care-store.ts';
+import { TagProtectedError } from '../../../storage/protection-store.ts';
 import { drainBody } from '../../body.ts';
 import { asOciError } from '../../errors.ts';
 
@@ -117,6 +120,8 @@ const codesOfOci: Partial<Record<OciError['code'], ProblemCode>> = {
   UNAUTHORIZED: 'unauthenticated',
   DENIED: 'denied',
   NAME_UNKNOWN: 'not-found',
+  MANIFEST_UNKNOWN: 'not-found',
+  BLOB_UNKNOWN: 'not-found',
   TOOMANYREQUESTS: 'too-many-requests',
   UNAVAILABLE: 'unavailable',
   UNKNOWN: 'internal',
@@ -136,6 +141,8 @@ export function asProblem(error: unknown): Problem {
   if (error instanceof QuotaExceededError) {
     return new Problem('quota-exceeded', quotaDenied(error.excess).message);
   }
+  if (error instanceof ReadOnlyError) return new Problem('read-only', error.message);
+  if (error instanceof TagProtectedError) return new Problem('immutable', protectionText(error.protection));
   const oci = asOciError(error);
   const meant = error instanceof OciError;
   return new Problem(codesOfOci[oci.code] ?? 'invalid', oci.message, {
@@ -176,21 +183,4 @@ export async function replyWithProblem(
     .header('x-request-id', request.id)
     .header('content-type', 'application/problem+json; charset=utf-8')
     .send(problemBody(problem, request.id));
-}
-
-/** Whether a request is for the management API, for errors that come before it is routed. */
-export function isManagement({ raw }: FastifyRequest): boolean {
-  return raw.url?.startsWith('/api/v1/') === true;
-}
-
-/** Answers an error that comes before a request is routed: a path that cannot be decoded. */
-export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = asProblem(error);
-  reply.raw
-    .writeHead(problem.status, {
-      'content-type': 'application/problem+json; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-    })
-    .end(problemBody(problem, request.id));
 }

@@ -18,8 +18,7 @@ import { Turns } from './turns.ts';
 
 export const basePath = '/api/v1';
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
-export type Method = (typeof methods)[number];
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** The parameters that a path names: '/users/:user/tokens/:id' → {user, id}. */
 export type ParamsOf<Url extends string> = Url extends `${string}:${infer Name}/${infer Rest}`
@@ -101,6 +100,8 @@ export interface Endpoint<Url extends string, Query extends TSchema, Body extend
   readonly textBody?: boolean;
   /** Whether it changes something also while the registry is read-only. By default what is taken away (DELETE) may. */
   readonly whileReadOnly?: boolean | ((body: Static<Body>) => boolean);
+  /** Takes long and changes no object: others need not wait for it. */
+  readonly waitsAlone?: boolean;
   /** The object as its entity tag sees it, for If-Match; undefined where nothing is there. */
   readonly current?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object | undefined>;
   /** What a DELETE would do: makes it take ?dryRun=true. Throws what the DELETE would throw. */
@@ -117,7 +118,6 @@ export class Routes {
   readonly #api: FastifyInstance;
   readonly #context: ApiContext;
   readonly #turns = new Turns();
-  readonly #declared = new Map<string, { handler: string; methods: Method[] }>();
 
   /** `api` is the context that answers under the base path. */
   constructor(api: FastifyInstance, context: ApiContext) {
@@ -133,9 +133,6 @@ export class Routes {
     endpoint: Endpoint<Url, Query, Body>,
   ): void {
     const any = endpoint as unknown as AnyEndpoint;
-    const known = this.#declared.get(url) ?? { handler, methods: [] };
-    known.methods.push(method);
-    this.#declared.set(url, known);
     const { need, content = false, textBody = false } = any;
     this.#api.route({
       method,
@@ -145,32 +142,6 @@ export class Routes {
       schema: schemaOf(handler, url, method, any),
       handler: (request, reply) => this.#answer(any, url, request, reply),
     });
-  }
-
-  /** Answers every other method of the declared paths with 405. Call it last. */
-  refuseOtherMethods(): void {
-    for (const [url, { handler, methods: taken }] of this.#declared) {
-      // /users/import is also what a user of that name has.
-      if (this.#hasParameterBeside(url)) continue;
-      const allow = taken.join(', ');
-      this.#api.route({
-        method: methods.filter((method) => !taken.includes(method)),
-        url,
-        exposeHeadRoute: false,
-        config: { need: ['anyone'], handler: `api ${handler}` },
-        schema: { hide: true } as object,
-        handler: () => {
-          throw new Problem('invalid', `this takes ${allow} only`, { status: 405, headers: { allow } });
-        },
-      });
-    }
-  }
-
-  #hasParameterBeside(url: string): boolean {
-    const [, parent = '', last = ''] = /^(.*\/)([^/]*)$/.exec(url) ?? [];
-    return (
-      !last.startsWith(':') && [...this.#declared.keys()].some((other) => other.startsWith(`${parent}:`))
-    );
   }
 
   #refuseWhileReadOnly(): void {
@@ -193,7 +164,8 @@ export class Routes {
       if (isPlan) return found({ dryRun: true, ...(await makePlan(call)) });
       return await endpoint.handle(call);
     };
-    const key = request.method === 'GET' ? undefined : lockOf(url, call.params as Record<string, string>);
+    const isAlone = request.method === 'GET' || endpoint.waitsAlone === true;
+    const key = isAlone ? undefined : lockOf(url, call.params as Record<string, string>);
     const answer = key === undefined ? await act() : await this.#turns.take(key, act);
     return send(this.#context, call, answer);
   }
@@ -309,6 +281,7 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
 
 function needText(need: readonly Need[]): string {
   if (need.includes('anyone')) return 'Anyone may.';
+  if (need.includes('filtered')) return 'Anyone may, and is shown what the credentials let see.';
   return need.length === 1 ? `Needs: ${need[0]}.` : `Needs one of: ${need.join(', ')}.`;
 }
 

@@ -1,5 +1,7 @@
 // The part of the status that is about the care of the store.
 import { type Static, Type } from 'typebox';
+import type { BackupReport } from '../../../backup/create.ts';
+import type { CollectionReport } from '../../../registry/collector.ts';
 import type { OperationView } from '../../../registry/operations.ts';
 import type { OperationKind } from '../../../storage/care-store.ts';
 import type { ApiContext } from './context.ts';
@@ -20,6 +22,8 @@ const heldBytes = strict({
   }),
   blobs: Type.Integer(),
   bytes: Type.Integer(),
+  freeFrom: nullable(time, 'When the first of it comes free by itself, if the registry runs until then.'),
+  freeBy: nullable(time, 'When the last of it does.'),
 });
 
 /** Members of the status. */
@@ -80,7 +84,7 @@ export async function readCare(context: ApiContext): Promise<CareStatus> {
 /** What somebody should look after. */
 export async function careWarnings(
   context: ApiContext,
-): Promise<{ code: 'damage' | 'backup-failed' | 'collection-stopped'; detail: string }[]> {
+): Promise<{ code: 'damage' | 'backup-failed' | 'backups-kept' | 'collection-stopped'; detail: string }[]> {
   const [damaged, collected, backedUp] = await Promise.all([
     context.registry.metadata.care.scrub.listDamaged({ limit: 1 }),
     findLast(context, 'gc'),
@@ -93,13 +97,26 @@ export async function careWarnings(
     const detail = `blob ${first.digest}${others} damaged and answered 404: berth scrub tells what to push again`;
     warnings.push({ code: 'damage', detail });
   }
-  const { stopped } = (collected?.report ?? {}) as { stopped?: unknown };
-  if (collected?.state === 'done' && typeof stopped === 'string' && stopped !== 'backup running') {
+  const { stopped, orphans } = (collected?.report ?? {}) as Partial<CollectionReport>;
+  if (collected?.state === 'done' && orphans?.stopped !== undefined) {
+    const detail =
+      `${orphans.blobs} files (${orphans.bytes} bytes) of blobs have no row in the database and stay: if an older berth.db was ` +
+      'put back, they are what came since. berth gc --dry-run says what to do';
+    warnings.push({ code: 'collection-stopped', detail });
+  }
+  if (collected?.state === 'done' && stopped !== undefined && stopped !== 'backup running') {
     const remedy =
       stopped === 'too much' ? 'look at berth gc --dry-run, then berth gc --force' : 'berth scrub tells more';
     warnings.push({
       code: 'collection-stopped',
       detail: `the last collection took nothing back (${stopped}): ${remedy}`,
+    });
+  }
+  const { notPruned } = (backedUp?.report ?? {}) as Partial<BackupReport>;
+  if (backedUp?.state === 'done' && notPruned !== undefined) {
+    warnings.push({
+      code: 'backups-kept',
+      detail: `the last backup was made, and older ones stay: ${notPruned}`,
     });
   }
   if (backedUp?.state === 'failed') {
@@ -115,8 +132,10 @@ async function findLast({ registry }: ApiContext, kind: OperationKind): Promise<
 
 async function heldBy({ registry }: ApiContext) {
   const [done] = (await registry.operations.list({ kind: 'gc', state: 'done', limit: 1 })).items;
-  const { held = [] } = (done?.report ?? {}) as { held?: Static<typeof heldBytes>[] };
-  return held.map(({ reason, blobs, bytes }) => ({ reason, blobs, bytes }));
+  const { held = [] } = (done?.report ?? {}) as Partial<CollectionReport>;
+  return held.map(({ reason, blobs, bytes, freeFrom, freeBy }) => {
+    return { reason, blobs, bytes, freeFrom: freeFrom ?? null, freeBy: freeBy ?? null };
+  });
 }
 
 function showLast(operation: OperationView | undefined): Static<typeof lastRun> {

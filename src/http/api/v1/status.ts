@@ -15,7 +15,9 @@ const warning = strict({
     'open',
     'damage',
     'backup-failed',
+    'backups-kept',
     'collection-stopped',
+    'webhook-failing',
   ]),
   detail: Type.String({ description: 'What it is about and what to do, for a person.' }),
 });
@@ -43,6 +45,9 @@ export const statusSchema = strict({
 type Status = Static<typeof statusSchema>;
 type Warning = Static<typeof warning>;
 
+const namedHooks = 20;
+/** An endpoint that is restarted is no reason to worry. */
+const hookFailsSeconds = 3600;
 /** So many tokens of each kind of warning are named. */
 const namedTokens = 20;
 
@@ -68,6 +73,7 @@ export async function readStatus(context: ApiContext, now: number): Promise<Stat
       ...surroundings(context, state),
       ...(await careWarnings(context)),
       ...(await tokenWarnings(context, now)),
+      ...(await hookWarnings(context, now)),
     ],
   };
 }
@@ -121,6 +127,17 @@ async function tokenWarnings({ config, registry }: ApiContext, now: number): Pro
       };
     }),
   ];
+}
+
+async function hookWarnings({ registry }: ApiContext, now: number): Promise<Warning[]> {
+  const failing = await registry.metadata.webhooks.listFailing(namedHooks);
+  return failing
+    .filter(({ failingSince = now }) => now - failingSince >= hookFailsSeconds)
+    .map(({ id, namespace, failingSince = now }): Warning => {
+      const since = daysText(now - failingSince);
+      const detail = `webhook ${id} of ${namespace} has failed for ${since}: berth webhook deliveries ${namespace} ${id}`;
+      return { code: 'webhook-failing', detail };
+    });
 }
 
 function daysText(seconds: number): string {

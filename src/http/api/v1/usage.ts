@@ -112,11 +112,25 @@ export function usageRoutes(routes: Routes, context: ApiContext): void {
       const repository = parseMember('/params/repository', () => parseRepositoryName(params.repository));
       if (query.delete === undefined) return found(await usageOf(repository));
       const named = parseReferences(query.delete);
+      await assertThere(repository, named);
       const freed = await care.usage.freedBy({ repository, ...named });
       if (freed === undefined) throw notFound(`repository ${repository}`);
       return found(freed);
     },
   });
+
+  /** What is not there frees nothing, and was probably meant to be something else. */
+  async function assertThere(
+    repository: RepositoryName,
+    { tags: tagged, digests }: { readonly tags: readonly Tag[]; readonly digests: readonly Digest[] },
+  ): Promise<void> {
+    const { manifests } = context.registry.metadata;
+    for (const tag of tagged)
+      if ((await manifests.stat(repository, { tag })) === undefined) throw notFound(`${repository}:${tag}`);
+    for (const digest of digests)
+      if ((await manifests.stat(repository, { digest })) === undefined)
+        throw notFound(`${repository}@${digest}`);
+  }
 
   async function usageOf(repository: RepositoryName) {
     let [own, shared] = [none, none];

@@ -6,6 +6,7 @@ import type { ApiContext } from './context.ts';
 import { awaitMember, invalidMember, notFound, Problem } from './problem.ts';
 import { created, found, nothing, type Routes } from './route.ts';
 import { nullable, password, strict, timeText } from './schemas.ts';
+import { planTransfer, transferRepositories } from './user-transfer.ts';
 import { codeMembers, findShown, findUser, lastAdministrator } from './users.ts';
 
 const leaving = strict({
@@ -116,24 +117,50 @@ function removeUser(routes: Routes, context: ApiContext): void {
           description: 'With the repositories of the own namespace, restorable for repositories.undeleteFor.',
         }),
       ),
+      transferTo: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: 255,
+          description:
+            'The namespace that gets the repositories of the own one, as moves do; they are read under their old names, too.',
+        }),
+      ),
     }),
     answers: { 204: Type.Null() },
     // Its repositories may go with it, and whoever must not come in any more can be disabled.
     whileReadOnly: false,
     current: ({ params }) => findShown(context, params.user),
-    plan: async ({ params, query }) => {
+    plan: async ({ params, query, origin }) => {
+      refuseBoth(query);
       const leaves = await describeLeaving(metadata.accounts, metadata.events, params.user);
       if (leaves === undefined) throw notFound(`user ${params.user}`);
       if (leaves.onlyOwnerOf.length > 0) throw lastOwner(params.user, leaves.onlyOwnerOf);
-      if (leaves.repositories > 0 && query.deleteRepositories !== true) {
+      const { transferTo } = query;
+      if (leaves.repositories > 0 && query.deleteRepositories !== true && transferTo === undefined) {
         throw hasRepositories(params.user, leaves.repositories);
       }
-      return { removes: [`user:${params.user}`], ...leaves, namespace: leaves.namespace ?? null };
+      const moves =
+        transferTo === undefined
+          ? {}
+          : { moves: await planTransfer(context, params.user, transferTo, origin) };
+      return { removes: [`user:${params.user}`], ...leaves, namespace: leaves.namespace ?? null, ...moves };
     },
     handle: async ({ params, query, origin }) => {
       const { user: account } = params;
+      refuseBoth(query);
       const deleteRepositories = query.deleteRepositories === true;
-      const removed = await users.remove({ name: account, deleteRepositories, origin });
+      const remove = () =>
+        context.registry.writes.withBallast(() =>
+          users.remove({ name: account, deleteRepositories, origin }),
+        );
+      let removed = await remove();
+      const { transferTo } = query;
+      // All else is in order. What is pushed meanwhile is moved as well.
+      for (let tries = 0; removed.outcome === 'has-repositories' && transferTo !== undefined; tries += 1) {
+        if (tries === mostTransfers) break;
+        await transferRepositories(context, await planTransfer(context, account, transferTo, origin), origin);
+        removed = await remove();
+      }
       switch (removed.outcome) {
         case 'removed':
           return nothing;
@@ -150,6 +177,14 @@ function removeUser(routes: Routes, context: ApiContext): void {
   });
 }
 
+/** Somebody who pushes without an end keeps his account. */
+const mostTransfers = 10;
+
+function refuseBoth(query: { readonly deleteRepositories?: boolean; readonly transferTo?: string }): void {
+  if (query.deleteRepositories !== true || query.transferTo === undefined) return;
+  throw invalidMember('/query/transferTo', 'give transferTo or deleteRepositories, not both');
+}
+
 function lastOwner(account: string, organizations: readonly string[]): Problem {
   const what = organizations.length === 1 ? 'it' : 'each of them';
   return new Problem(
@@ -162,6 +197,6 @@ function hasRepositories(account: string, repositories: number): Problem {
   const many = repositories === 1 ? '1 repository' : `${repositories} repositories`;
   return new Problem(
     'conflict',
-    `the namespace ${account} has ${many}: deleteRepositories=true removes them too`,
+    `the namespace ${account} has ${many}: transferTo=NAMESPACE moves them there, deleteRepositories=true deletes them`,
   );
 }

@@ -1,17 +1,24 @@
 // Checks what a request carries against the schemas of its route, and says of each fault where it is and what is allowed.
-import type { FastifySchemaCompiler } from 'fastify';
+import type { FastifySchemaCompiler, preValidationHookHandler } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { Validator } from 'typebox/compile';
 import { type MemberFault, Problem } from './problem.ts';
 
-let Compile: typeof import('typebox/compile').Compile | undefined;
+// Half of typebox, loaded with the first request that is checked: many a registry is never asked through its management API.
+let compiler: typeof import('typebox/compile') | undefined;
 
-/**
- * A hook before each validation. It loads the compiler of schemas with the first request: that is half of typebox, and many a
- * registry is never asked through its management API.
- */
-export async function loadCompiler(): Promise<void> {
-  Compile ??= (await import('typebox/compile')).Compile;
+/** Has to run in front of the validators of a request. */
+export const loadValidation: preValidationHookHandler = (_request, _reply, done) => {
+  if (compiler !== undefined) return done();
+  import('typebox/compile').then((loaded) => {
+    compiler = loaded;
+    done();
+  }, done);
+};
+
+function compile(schema: TSchema): Validator {
+  if (compiler === undefined) throw new Error('a request is checked before the validation was loaded');
+  return compiler.Compile(schema);
 }
 
 /** How many faults an answer lists; a body can hold thousands. */
@@ -35,8 +42,7 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
   const prefix = httpPart === 'body' ? '' : `/${httpPart === 'querystring' ? 'query' : httpPart}`;
   return (value: unknown) => {
     const converted = httpPart === 'body' ? value : readTexts(schema, value);
-    if (Compile === undefined) throw new Error('loadCompiler comes first');
-    compiled ??= Compile(schema);
+    compiled ??= compile(schema);
     const validator = compiled;
     if (validator.Check(converted)) return { value: converted };
     const faults = faultsOf(validator.Errors(converted), schema, prefix);
@@ -64,13 +70,37 @@ function summaryOf(faults: readonly MemberFault[]): string {
   return `${where}: ${first.detail}`;
 }
 
-// Of a union (keyword anyOf) each branch reports too; only the union itself can say what is allowed.
+// Of a union (keyword anyOf) each branch reports too. Where one alone is meant (an object, or null), it says what is wrong inside;
+// else only the union itself can say what is allowed.
 function faultsOf(findings: readonly Finding[], schema: TSchema, prefix: string): MemberFault[] {
-  const unions = findings.filter(({ keyword }) => keyword === 'anyOf').map(({ schemaPath }) => schemaPath);
+  const hidden = new Set<Finding>();
+  for (const union of findings.filter(({ keyword }) => keyword === 'anyOf')) {
+    const branches = branchFindings(findings, union);
+    const meant = branches.filter((branch) => !branch.some((finding) => isOtherThing(finding, union)));
+    const [only] = meant.length === 1 ? meant : [];
+    if (only !== undefined) hidden.add(union);
+    for (const finding of branches.filter((branch) => branch !== only).flat()) hidden.add(finding);
+  }
   return findings
-    .filter(({ keyword }) => keyword !== 'boolean')
-    .filter(({ schemaPath }) => !unions.some((union) => schemaPath.startsWith(`${union}/anyOf`)))
+    .filter((finding) => finding.keyword !== 'boolean' && !hidden.has(finding))
     .flatMap((finding) => faultsOfOne(finding, schema, prefix));
+}
+
+function branchFindings(findings: readonly Finding[], union: Finding): Finding[][] {
+  const start = `${union.schemaPath}/anyOf/`;
+  const branches = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const { schemaPath, instancePath } = finding;
+    if (!schemaPath.startsWith(start) || !instancePath.startsWith(union.instancePath)) continue;
+    const branch = schemaPath.slice(start.length).split('/')[0] ?? '';
+    branches.set(branch, [...(branches.get(branch) ?? []), finding]);
+  }
+  return [...branches.values()];
+}
+
+/** Whether the value is nothing that the branch is for, and not only a bad one of its kind. */
+function isOtherThing({ keyword, instancePath }: Finding, union: Finding): boolean {
+  return instancePath === union.instancePath && ['type', 'enum', 'const'].includes(keyword);
 }
 
 function faultsOfOne(finding: Finding, schema: TSchema, prefix: string): MemberFault[] {
