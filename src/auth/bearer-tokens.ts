@@ -1,23 +1,16 @@
 // Access tokens: JSON Web Tokens signed with ES256, as distribution's token specification has them, and the keys behind them.
 // A token tells who it was given to and what was granted then; what holds today is the policy's business.
 import { randomUUID } from 'node:crypto';
-import {
-  type CryptoKey,
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-  type JWTPayload,
-  jwtVerify,
-  SignJWT,
-} from 'jose';
+import type { CryptoKey, JWK, JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import type { KeyStore, SigningKey } from '../storage/account-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { Origin } from '../storage/metadata-store.ts';
 import type { TokenScopes } from './access.ts';
 import { type GrantedScope, readScopes } from './grant-scopes.ts';
+
+// Loaded with the first key or token: mode open has none.
+const loadJose = () => import('jose');
 
 export interface TokenSettings {
   readonly issuer: string;
@@ -116,6 +109,7 @@ export class BearerTokens {
     const claims: JWTPayload = { access: scopes, sid: bearer.subjectId };
     if (bearer.credentialId !== undefined) claims.cid = bearer.credentialId;
     else if (bearer.passwordGeneration !== undefined) claims.pwg = bearer.passwordGeneration;
+    const { SignJWT } = await loadJose();
     const token = await new SignJWT(claims)
       .setProtectedHeader({ alg: algorithm, kid: key.kid, typ: 'JWT' })
       .setIssuer(issuer)
@@ -161,6 +155,7 @@ export class BearerTokens {
 
   /** From now on a new key signs. What the old ones signed is good until it expires. The new kid. */
   async rotate(origin: Origin): Promise<string> {
+    const { calculateJwkThumbprint, exportJWK, generateKeyPair } = await loadJose();
     const { privateKey } = await generateKeyPair(algorithm, { extractable: true });
     const jwk = await exportJWK(privateKey);
     const kid = await calculateJwkThumbprint(jwk);
@@ -210,6 +205,7 @@ export class BearerTokens {
 
   async #verifyWith(text: string, key: Key): Promise<Remembered | undefined> {
     const { issuer, service, lifetime, clockSkew } = this.settings;
+    const { jwtVerify } = await loadJose();
     let payload: JWTPayload;
     try {
       ({ payload } = await jwtVerify(text, key.publicKey, {
@@ -257,6 +253,7 @@ async function openKey({ kid, jwk, createdAt, retiredAt }: SigningKey): Promise<
   const { kty, crv, x, y } = rest;
   const shared = { kty, crv, x, y } as JWK;
   const publicJwk: JWK = { ...shared, kid, alg: algorithm, use: 'sig' };
+  const { importJWK } = await loadJose();
   const [privateKey, publicKey] = await Promise.all([
     importJWK({ ...shared, d } as JWK, algorithm),
     importJWK(shared, algorithm),

@@ -6,6 +6,7 @@ import { reloadedSettings, settingsInForce } from '../config/in-force.ts';
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { listChangesForRestart } from '../config/reload.ts';
 import { sqliteVersion } from '../storage/sqlite/sqlite-version.ts';
+import { releaseStartMemory } from '../storage/start-memory.ts';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 import { greetingLines, isNewFolder } from './greeting.ts';
@@ -13,7 +14,6 @@ import { beginLifetime } from './lifetime.ts';
 import { openLog } from './log.ts';
 import { type RunningServer, startServer } from './server.ts';
 import { asStartFailure } from './start-failure.ts';
-import { releaseStartMemory } from './start-memory.ts';
 
 /** Runs a server until it is told to stop. Throws ConfigurationError, or CommandError when it cannot start. */
 export async function serve(sources: ConfigSources, context: CommandContext): Promise<void> {
@@ -53,7 +53,7 @@ export async function serve(sources: ConfigSources, context: CommandContext): Pr
   });
   context.stdout.write(`${lines.join('\n')}\n`);
   release();
-  releaseStartMemory();
+  releaseStartMemory(1000);
   context.finish(await lifetime.untilEnd(server, config.limits.shutdown));
 }
 

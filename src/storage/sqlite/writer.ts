@@ -2,6 +2,7 @@
 // the time it is; it answers when the group is durable. Between groups it keeps the log short.
 import { dirname } from 'node:path';
 import { parentPort } from 'node:worker_threads';
+import { releaseStartMemory } from '../start-memory.ts';
 import { type Connection, codeOf, openWriter } from './connection.ts';
 import {
   type Call,
@@ -41,6 +42,8 @@ if (parentPort !== null) {
   const port = parentPort;
   const writer = makeWriter((reply) => port.postMessage(reply));
   port.on('message', writer);
+  // Later than the main thread does the same.
+  releaseStartMemory(2500);
 }
 
 function makeWriter(reply: (reply: WriterReply) => void) {
