@@ -1,6 +1,6 @@
 // Log lines on their way to a destination that writes each of its chunks in a thread: many lines a chunk cost little more than one.
 
-/** Where chunks of lines go. `flushSync` writes out what it holds. */
+/** Where chunks of lines go. `flushSync` writes out what it holds and has not begun to write. */
 export interface ChunkDestination {
   write(chunk: string): unknown;
   flushSync(): void;
@@ -10,33 +10,37 @@ export interface ChunkDestination {
 const longestChunk = 32 * 1024;
 const longestWaitMilliseconds = 100;
 
-/** Gathers lines before `destination`. A killed process loses those of the last 100 ms. */
+/** Gathers lines before a destination. A killed process loses those of the last 100 ms. */
 export class GatheredLines {
   readonly #destination: ChunkDestination;
+  readonly #atOnce: ChunkDestination;
   #chunk = '';
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(destination: ChunkDestination) {
+  /** `atOnce` writes to the same place before it returns: at the end nobody waits for threads, and they may all be stuck. */
+  constructor(destination: ChunkDestination, atOnce: ChunkDestination) {
     this.#destination = destination;
+    this.#atOnce = atOnce;
   }
 
   write(line: string): void {
     this.#chunk += line;
-    if (this.#chunk.length >= longestChunk) this.#pass();
-    else this.#timer ??= setTimeout(() => this.#pass(), longestWaitMilliseconds).unref();
+    if (this.#chunk.length >= longestChunk) this.#pass(this.#destination);
+    else this.#timer ??= setTimeout(() => this.#pass(this.#destination), longestWaitMilliseconds).unref();
   }
 
   /** Writes out everything before it returns; for the end of the process. */
   flushSync(): void {
-    this.#pass();
     this.#destination.flushSync();
+    this.#pass(this.#atOnce);
+    this.#atOnce.flushSync();
   }
 
-  #pass(): void {
+  #pass(to: ChunkDestination): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const chunk = this.#chunk;
     this.#chunk = '';
-    if (chunk !== '') this.#destination.write(chunk);
+    if (chunk !== '') to.write(chunk);
   }
 }

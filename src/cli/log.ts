@@ -28,7 +28,8 @@ export async function openLog(
   const pretty = format === 'pretty' || (format === 'auto' && onTerminal);
   const descriptor = pino.destination({ dest: 1, sync: pretty });
   const coloured = onTerminal && (environment.NO_COLOR ?? '') === '';
-  const lines = pretty ? descriptor : new GatheredLines(descriptor);
+  const atOnce = pretty ? descriptor : pino.destination({ dest: 1, sync: true });
+  const lines = pretty ? descriptor : new GatheredLines(descriptor, atOnce);
   const target: DestinationStream = pretty ? await prettyLines(descriptor, coloured) : lines;
   let waiting: string[] | undefined = [];
   const release = (): void => {

@@ -17,7 +17,7 @@ function makeDestination() {
 test('lines go on together once the first of them has waited', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const destination = makeDestination();
-  const lines = new GatheredLines(destination);
+  const lines = new GatheredLines(destination, makeDestination());
   lines.write('one\n');
   t.mock.timers.tick(60);
   lines.write('two\n');
@@ -32,19 +32,21 @@ test('lines go on together once the first of them has waited', (t) => {
 
 test('a chunk that is long goes on at once, and every line in its order', () => {
   const destination = makeDestination();
-  const lines = new GatheredLines(destination);
+  const atOnce = makeDestination();
+  const lines = new GatheredLines(destination, atOnce);
   const written = Array.from({ length: 1000 }, (_, index) => `${index} ${'x'.repeat(200)}\n`);
   for (const line of written) lines.write(line);
   assert.ok(destination.chunks.length >= 5);
   lines.flushSync();
-  assert.equal(destination.chunks.join(''), written.join(''));
+  assert.equal([...destination.chunks, ...atOnce.chunks].join(''), written.join(''));
 });
 
-test('a flush writes what waits before the destination is told to write out', () => {
+test('a flush hands what waits to nobody who writes later', () => {
   const destination = makeDestination();
-  const lines = new GatheredLines(destination);
+  const atOnce = makeDestination();
+  const lines = new GatheredLines(destination, atOnce);
   lines.write('last\n');
   lines.flushSync();
-  assert.deepEqual(destination.chunks, ['last\n']);
-  assert.deepEqual(destination.flushed, [1]);
+  assert.deepEqual([destination.chunks, destination.flushed], [[], [0]]);
+  assert.deepEqual([atOnce.chunks, atOnce.flushed], [['last\n'], [1]]);
 });
