@@ -72,28 +72,31 @@ export function afterKeys(
   return values;
 }
 
-function readKeys(cursor: string): (string | number)[] {
-  try {
-    const keys: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    const isKey = (key: unknown) => typeof key === 'string' || Number.isSafeInteger(key);
-    if (Array.isArray(keys) && keys.every(isKey)) return keys as (string | number)[];
-  } catch {
-    // Not JSON: the same as any other text that no list gave out.
-  }
+function readKeys(cursor: string): readonly (string | number)[] {
+  const keys = decode(cursor);
+  if (Array.isArray(keys) && keys.every(isKey)) return keys;
   throw wrongCursor();
+}
+
+function isKey(key: unknown): key is string | number {
+  return typeof key === 'string' || Number.isSafeInteger(key);
 }
 
 function readCursor(cursor: string, kind: 'string'): string;
 function readCursor(cursor: string, kind: 'number'): number;
 function readCursor(cursor: string, kind: 'string' | 'number'): string | number {
-  try {
-    const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (typeof key === 'string' && kind === 'string') return key;
-    if (typeof key === 'number' && kind === 'number' && Number.isSafeInteger(key)) return key;
-  } catch {
-    // Not JSON: the same as any other text that no list gave out.
-  }
+  const key = decode(cursor);
+  if (isKey(key) && typeof key === kind) return key;
   throw wrongCursor();
+}
+
+/** What a cursor was made of. Throws the invalid Problem for a text that no list gave out. */
+function decode(cursor: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  } catch {
+    throw wrongCursor();
+  }
 }
 
 /** For a cursor that another list gave out, or none. */
