@@ -7,22 +7,11 @@ import { descriptorIn, listIn } from './documents.ts';
 import { InspectionFault } from './faults.ts';
 import { FileTree, type Found, targetKeyOf } from './file-tree.ts';
 import { isForeignLayer } from './image-config.ts';
-import { keyOf, type LayerFile, longestPath, marks, pathOf } from './layer-file.ts';
+import { fileTypes, keyOf, type LayerFile, longestPath, marks, pathOf } from './layer-file.ts';
 import type { ContentStream, LayeredImage, Layers } from './layers.ts';
 import { type Chosen, isIndex } from './manifests.ts';
 
-export const shownTypes = [
-  'file',
-  'directory',
-  'symlink',
-  'hardlink',
-  'character-device',
-  'block-device',
-  'fifo',
-  'other',
-  'whiteout',
-  'opaque',
-] as const;
+export const shownTypes = [...fileTypes, 'whiteout', 'opaque'] as const;
 
 /** A file as it is shown. null: a folder that no layer lists, and that is there because something lies in it. */
 export interface ShownFile {
