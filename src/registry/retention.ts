@@ -38,10 +38,12 @@ export interface RepositoryResult extends RetentionCounts {
 
 export interface RetentionItem {
   readonly repository: string;
+  /** null: a manifest without a tag. */
   readonly tag: string | null;
   readonly digest: string;
   readonly removes: boolean;
   readonly because: readonly string[];
+  /** The rule of protection that keeps it. */
   readonly rule: string | null;
 }
 

@@ -92,30 +92,7 @@ export interface ImportReport extends ImportFigures {
   readonly findings: readonly ImportFinding[];
 }
 
-export interface RetentionItem {
-  readonly repository: string;
-  /** null: a manifest without a tag. */
-  readonly tag: string | null;
-  readonly digest: string;
-  readonly removes: boolean;
-  readonly because: readonly string[];
-  /** The rule of protection that keeps it. */
-  readonly rule: string | null;
-}
-
-export interface RetentionCounts {
-  readonly tags: { readonly removed: number; readonly kept: number };
-  readonly manifests: { readonly removed: number };
-  readonly bytes: number;
-}
-
-export interface RetentionReport extends RetentionCounts {
-  readonly dryRun: boolean;
-  readonly items: readonly RetentionItem[];
-  readonly moreItems: boolean;
-  readonly reasons: Readonly<Record<string, number>>;
-  readonly seconds: number;
-}
+export type { RetentionCounts, RetentionItem, RetentionReport } from '../../registry/retention.ts';
 
 /** A quarantined blob, and what cannot be pulled because of it. */
 export interface Damage {
