@@ -2,11 +2,10 @@
 // small file for each blob.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { digestOf, hexOf } from '../src/oci/digest.ts';
 import { mediaTypes } from '../src/oci/media-types.ts';
-import { systemClock } from '../src/storage/clock.ts';
-import { openSqliteStore } from '../src/storage/sqlite/sqlite-store.ts';
+import { openForBulk } from './bulk.ts';
 
 export interface StoreSize {
   readonly manifests: number;
@@ -22,22 +21,8 @@ const ticks = 10_000_000;
  * tagged. The repository bench/r0 has the tag `t0`.
  */
 export async function fillStore(folder: string, size: StoreSize): Promise<void> {
-  const store = await openSqliteStore({
-    folder,
-    clock: systemClock,
-    leaseSeconds: 86_400,
-    undeleteSeconds: 14 * 86_400,
-    onFatal: (error) => {
-      throw error;
-    },
-  });
-  await store.close();
-  const db = new Database(join(folder, 'berth.db'));
-  db.pragma('synchronous = OFF');
-  db.pragma('foreign_keys = ON');
-  db.exec('BEGIN');
+  const db = await openForBulk(folder);
   db.prepare('UPDATE uptime_clock SET ticks = ?').run(ticks);
-  db.exec(`INSERT INTO namespace (id, name, kind, created_at) VALUES (1000, 'bench', 'unowned', 0)`);
   const addRepository = db.prepare(
     `INSERT INTO repository (id, namespace_id, name, state, created_at, visibility) VALUES (?, 1000, ?, 'live', 0, 'public')`,
   );

@@ -1,12 +1,9 @@
 // A data folder with a small and a large repository, for the rows of the lists: written by SQL, because it is the lists that are
 // measured. Manifests differ in size, age and pulls; every tenth is without a tag.
-import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { digestOf } from '../src/oci/digest.ts';
 import { mediaTypes } from '../src/oci/media-types.ts';
-import { systemClock } from '../src/storage/clock.ts';
-import { openSqliteStore } from '../src/storage/sqlite/sqlite-store.ts';
 import { versionKey } from '../src/storage/sqlite/version-key.ts';
+import { openForBulk } from './bulk.ts';
 
 export interface FilledRepository {
   readonly name: string;
@@ -15,21 +12,7 @@ export interface FilledRepository {
 
 /** Fills `folder`, which must be empty. */
 export async function fillTags(folder: string, repositories: readonly FilledRepository[]): Promise<void> {
-  const store = await openSqliteStore({
-    folder,
-    clock: systemClock,
-    leaseSeconds: 86_400,
-    undeleteSeconds: 14 * 86_400,
-    onFatal: (error) => {
-      throw error;
-    },
-  });
-  await store.close();
-  const db = new Database(join(folder, 'berth.db'));
-  db.pragma('synchronous = OFF');
-  db.pragma('foreign_keys = ON');
-  db.exec('BEGIN');
-  db.exec(`INSERT INTO namespace (id, name, kind, created_at) VALUES (1000, 'bench', 'unowned', 0)`);
+  const db = await openForBulk(folder);
   const statements = {
     repository:
       db.prepare(`INSERT INTO repository (id, namespace_id, name, state, created_at, visibility, manifests)
