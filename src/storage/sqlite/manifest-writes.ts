@@ -114,16 +114,18 @@ export class ManifestWrites {
     }
     this.#statements.notePush.run(now.at, repository.id);
     const [onlyTag, ...furtherTags] = input.tags;
+    const content = { mediaType: manifest.mediaType, size: manifest.bytes.length };
     this.#shared.events.addContent(now, 'push', input.origin, {
       repository: input.repository,
       reference: furtherTags.length === 0 ? onlyTag : undefined,
       digest: manifest.digest,
-      detail: { mediaType: manifest.mediaType, size: manifest.bytes.length },
+      detail: content,
     });
     if (stored !== undefined) this.#shared.raiseManifestLease(now, id);
     const home = { id: repository.id, name: input.repository };
     for (const tag of input.tags) {
-      this.#tags.set(now, { repository: home, tag, origin: input.origin }, { id, digest: manifest.digest });
+      const change = { repository: home, tag, origin: input.origin };
+      this.#tags.set(now, change, { id, digest: manifest.digest, content });
     }
     return { outcome: 'stored', created: stored === undefined };
   }

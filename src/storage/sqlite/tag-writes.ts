@@ -29,6 +29,13 @@ export interface TagChange {
   readonly action?: TagHistoryAction;
 }
 
+/** The manifest that a tag is pointed at. `content`: what is known of it already; else it is looked up for the event. */
+export interface TagTarget {
+  readonly id: number;
+  readonly digest: Digest;
+  readonly content?: ContentDetail;
+}
+
 export class TagWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #shared: SharedWrites;
@@ -43,7 +50,7 @@ export class TagWrites {
    * Points the tag at a manifest of the repository. False where it points there already: then nothing is written. Throws
    * TagProtectedError where a rule keeps the tag where it is.
    */
-  set(now: Now, change: TagChange, manifest: { readonly id: number; readonly digest: Digest }): boolean {
+  set(now: Now, change: TagChange, manifest: TagTarget): boolean {
     const { repository, tag, origin, action = 'push' } = change;
     const previous = this.#statements.tagTarget.get(repository.id, tag) as number | undefined;
     if (previous === manifest.id) return false;
@@ -56,7 +63,7 @@ export class TagWrites {
       repository: repository.name,
       reference: tag,
       digest: manifest.digest,
-      detail: this.#statements.contentOf.get(manifest.id) as ContentDetail,
+      detail: manifest.content ?? (this.#statements.contentOf.get(manifest.id) as ContentDetail),
     });
     return true;
   }
