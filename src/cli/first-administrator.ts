@@ -3,11 +3,12 @@
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { firstAdministrator } from '../auth/account-name.ts';
 import type { Config } from '../config/config.ts';
 import type { UserStore } from '../storage/account-store.ts';
 import { removeDurably, writeDurably } from './durable-file.ts';
 
-const name = 'admin';
+const name = firstAdministrator;
 const fileName = 'initial-admin-password';
 
 // No letter or digit that is easily taken for another: somebody may have to type it.

@@ -1,5 +1,5 @@
 // Schemas that several endpoints share, and how values are written in JSON: times as RFC 3339 UTC with milliseconds.
-import { type Static, type TObject, type TProperties, type TSchema, Type } from 'typebox';
+import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import { registryRoles, roles } from '../../../storage/account-store.ts';
 import { visibilities } from '../../../storage/metadata-store.ts';
 import { invalidMember } from './problem.ts';
@@ -51,8 +51,6 @@ export const password = Type.String({ minLength: 1, maxLength: 1024 });
 export const dryRun = Type.Optional(
   Type.Boolean({ description: 'Only say what would happen: 200 with the plan.' }),
 );
-
-export type TimeText = Static<typeof time>;
 
 /** Unix seconds as text. */
 export function timeText(at: number): string {
