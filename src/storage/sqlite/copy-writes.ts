@@ -6,6 +6,7 @@ import type { Tag } from '../../oci/reference.ts';
 import type { Origin } from '../metadata-store.ts';
 import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { type BlobRow, ManifestArrivals, type MissingRow } from './manifest-arrivals.ts';
 import type { Now } from './now.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 import type { SummaryWrites } from './summary-writes.ts';
@@ -14,7 +15,6 @@ import type { TagWrites } from './tag-writes.ts';
 export const sql = {
   contentOf: 'SELECT media_type AS mediaType, length(bytes) AS size FROM manifest WHERE id = ?',
   digestOf: 'SELECT digest FROM manifest WHERE id = ?',
-  manifestByDigest: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',
   childrenOf: 'SELECT child_id FROM manifest_child WHERE parent_id = ?',
   blobsOf: `SELECT b.id, b.digest, b.size, b.damaged_at IS NOT NULL FROM manifest_blob e JOIN blob b ON b.id = e.blob_id
     WHERE e.manifest_id = ?`,
@@ -22,9 +22,6 @@ export const sql = {
   copyManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
       pushed_by, lease_ticks, bytes)
     SELECT ?, digest, media_type, subject, artifact_type, image_bytes, ?, ?, ?, bytes FROM manifest WHERE id = ?`,
-  countAdded: `UPDATE repository SET manifests = manifests + 1, state = 'live' WHERE id = ?`,
-  addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO NOTHING`,
   copySignatures: `INSERT INTO signature (repository_id, digest, name, content, added_at, added_by)
     SELECT ?, digest, name, content, ?, ? FROM signature WHERE repository_id = ? AND digest = ? ON CONFLICT DO NOTHING`,
   countSignatures: 'SELECT count(*) FROM signature WHERE repository_id = ? AND digest = ?',
@@ -50,14 +47,7 @@ export interface Copying {
   bytes: number;
 }
 
-const pluckedStatements = [
-  'digestOf',
-  'manifestByDigest',
-  'childrenOf',
-  'countSignatures',
-  'referrersOf',
-  'tagTarget',
-] as const;
+const pluckedStatements = ['digestOf', 'childrenOf', 'countSignatures', 'referrersOf', 'tagTarget'] as const;
 
 /** The steps of a copy over one connection. */
 export class CopyWrites {
@@ -65,6 +55,7 @@ export class CopyWrites {
   readonly #shared: SharedWrites;
   readonly #tags: TagWrites;
   readonly #summaries: SummaryWrites;
+  readonly #arrivals: ManifestArrivals;
 
   constructor(
     db: Connection,
@@ -74,6 +65,7 @@ export class CopyWrites {
     this.#shared = shared;
     this.#tags = tags;
     this.#summaries = summaries;
+    this.#arrivals = new ManifestArrivals(db, shared);
     this.#statements = prepareAll(db, sql);
     for (const key of pluckedStatements) this.#statements[key].pluck();
     for (const key of ['blobsOf', 'missingOf'] as const) this.#statements[key].raw();
@@ -88,7 +80,7 @@ export class CopyWrites {
     const copied = copying.done.get(digest);
     if (copied !== undefined) return copied;
     if (copying.done.size >= mostCopied) throw new Refusal({ outcome: 'too-many', limit: mostCopied });
-    const known = this.#statements.manifestByDigest.get(copying.to.id, digest) as number | undefined;
+    const known = this.#arrivals.findManifest(copying.to.id, digest);
     if (known !== undefined) {
       this.#shared.raiseManifestLease(now, known);
       copying.done.set(digest, known);
@@ -146,7 +138,8 @@ export class CopyWrites {
 
   #insert(now: Now, copying: Copying, sourceId: number, children: readonly number[]): number {
     const { to, origin } = copying;
-    this.#link(now, copying, sourceId);
+    const blobs = this.#blobsOf(sourceId);
+    copying.bytes += this.#arrivals.linkBlobs(now, to, blobs);
     const { lastInsertRowid } = this.#statements.copyManifest.run(
       to.id,
       now.at,
@@ -155,38 +148,18 @@ export class CopyWrites {
       sourceId,
     );
     const id = Number(lastInsertRowid);
-    for (const [blobId] of this.#blobsOf(sourceId)) this.#shared.addBlobEdge(to.id, id, blobId);
+    for (const [blobId] of blobs) this.#shared.addBlobEdge(to.id, id, blobId);
     for (const child of children) this.#shared.addChildEdge(id, child);
-    this.#noteMissing(to, id, sourceId);
-    this.#statements.countAdded.run(to.id);
+    this.#arrivals.settleMissing(to.id, id, this.#statements.missingOf.all(sourceId) as MissingRow[]);
+    this.#shared.countManifest(to.id);
     this.#summaries.copy(id, sourceId);
     const digest = this.#statements.digestOf.get(id) as Digest;
     if (this.#shared.settleChild(to.id, digest, id)) this.#summaries.measureAbove(id);
     return id;
   }
 
-  #link(now: Now, copying: Copying, sourceId: number): void {
-    const blobs = this.#blobsOf(sourceId);
-    const damaged = blobs.filter(([, , , isDamaged]) => isDamaged === 1).map(([, digest]) => digest);
-    if (damaged.length > 0) throw new Refusal({ outcome: 'damaged', digests: damaged });
-    for (const [id, digest, size] of blobs) {
-      if (this.#shared.linkBlob(now, copying.to, { id, digest, size })) copying.bytes += size;
-    }
-  }
-
-  /** What the source was pushed without may be in the target. */
-  #noteMissing(to: Copying['to'], id: number, sourceId: number): void {
-    for (const [digest, expected] of this.#statements.missingOf.all(sourceId) as [Digest, string][]) {
-      const child = this.#statements.manifestByDigest.get(to.id, digest) as number | undefined;
-      const blob = this.#shared.findLinked(to.id, digest);
-      if (expected === 'child' && child !== undefined) this.#shared.addChildEdge(id, child);
-      else if (blob !== undefined) this.#shared.addBlobEdge(to.id, id, blob.blobId);
-      else this.#statements.addMissing.run(to.id, digest, id, expected);
-    }
-  }
-
-  #blobsOf(sourceId: number): [number, Digest, number, number][] {
-    return this.#statements.blobsOf.all(sourceId) as [number, Digest, number, number][];
+  #blobsOf(sourceId: number): readonly BlobRow[] {
+    return this.#statements.blobsOf.all(sourceId) as BlobRow[];
   }
 }
 

@@ -24,10 +24,7 @@ export const sql = {
   addManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
     pushed_by, lease_ticks, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   retypeManifest: 'UPDATE manifest SET media_type = ?, artifact_type = ? WHERE id = ?',
-  countAdded: `UPDATE repository SET manifests = manifests + 1, state = 'live' WHERE id = ?`,
   countRemoved: 'UPDATE repository SET manifests = manifests - 1 WHERE id = ?',
-  addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO NOTHING`,
   parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
   childrenOf: `SELECT m.id, m.digest FROM manifest_child c JOIN manifest m ON m.id = c.child_id WHERE c.parent_id = ?`,
   dropChildEdges: 'DELETE FROM manifest_child WHERE parent_id = ?',
@@ -265,9 +262,9 @@ export class ManifestWrites {
     for (const blobId of edges.blobs) this.#shared.addBlobEdge(repository.id, id, blobId);
     for (const childId of edges.children) this.#shared.addChildEdge(id, childId);
     for (const { digest, expected } of edges.missing) {
-      this.#statements.addMissing.run(repository.id, digest, id, expected);
+      this.#shared.noteMissing(repository.id, digest, id, expected);
     }
-    this.#statements.countAdded.run(repository.id);
+    this.#shared.countManifest(repository.id);
     this.#summaries.describe(id, manifest);
     if (this.#shared.settleChild(repository.id, manifest.digest, id)) this.#summaries.measureAbove(id);
     return id;

@@ -12,8 +12,6 @@ export const sql = {
   adoptCopy: 'UPDATE blob SET location = ?, size = ?, damaged_at = NULL, verified_at = ? WHERE id = ?',
   locationQueued: 'SELECT 1 FROM unlink_queue WHERE location = ?',
   manifestId: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',
-  addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO NOTHING`,
   linksAfter: `SELECT l.repository_id, l.blob_id, l.lease_ticks,
       EXISTS (SELECT 1 FROM manifest_blob e WHERE e.repository_id = l.repository_id AND e.blob_id = l.blob_id)
     FROM repository_blob l WHERE (l.repository_id, l.blob_id) > (?, ?)
@@ -109,7 +107,7 @@ export class ScrubWrites {
     const blob = this.#shared.findBlob(digest);
     const linked = this.#shared.findLinked(repository.id, digest) !== undefined;
     if (blob === undefined || (!linked && expected === 'child')) {
-      this.#statements.addMissing.run(repository.id, digest, manifestId, expected);
+      this.#shared.noteMissing(repository.id, digest, manifestId, expected);
       return;
     }
     this.#shared.linkBlob(now, repository, { id: blob.id, size: blob.size, digest });

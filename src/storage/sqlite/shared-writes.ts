@@ -40,6 +40,9 @@ export const sql = {
   forgetPlatforms: 'UPDATE manifest_summary SET platforms = NULL WHERE manifest_id = ?',
   dropMissing: 'DELETE FROM missing_reference WHERE repository_id = ? AND digest = ? AND manifest_id = ?',
   addBlobEdge: `INSERT INTO manifest_blob (manifest_id, blob_id, repository_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+  addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING`,
+  countManifest: `UPDATE repository SET manifests = manifests + 1, state = 'live' WHERE id = ?`,
   addChildEdge: 'INSERT INTO manifest_child (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING',
   // A row with the manifest's bytes is not written anew for nothing.
   raiseManifestLease: 'UPDATE manifest SET lease_ticks = ? WHERE id = ? AND lease_ticks < ?',
@@ -205,6 +208,16 @@ export class SharedWrites {
 
   addChildEdge(parentId: number, childId: number): void {
     this.#statements.addChildEdge.run(parentId, childId);
+  }
+
+  /** A manifest references what is not there: the arrival of the content makes it an edge. */
+  noteMissing(repositoryId: number, digest: Digest, manifestId: number, expected: 'blob' | 'child'): void {
+    this.#statements.addMissing.run(repositoryId, digest, manifestId, expected);
+  }
+
+  /** A manifest came to a repository, which is live from then on. */
+  countManifest(repositoryId: number): void {
+    this.#statements.countManifest.run(repositoryId);
   }
 
   /** Gives indexes that listed a manifest before it was there their edge. False: there are none. */

@@ -5,6 +5,7 @@ import type { RepositoryName } from '../../oci/name.ts';
 import type { Origin } from '../metadata-store.ts';
 import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { type BlobRow, ManifestArrivals, type MissingRow } from './manifest-arrivals.ts';
 import type { Now } from './now.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 import type { SummaryWrites } from './summary-writes.ts';
@@ -14,16 +15,12 @@ export const sql = {
   row: 'SELECT digest, children, missing, media_type, length(bytes) FROM trash WHERE id = ?',
   blobsOf: `SELECT b.id, b.digest, b.size, b.damaged_at IS NOT NULL FROM trash_blob e JOIN blob b ON b.id = e.blob_id
     WHERE e.trash_id = ?`,
-  manifestByDigest: 'SELECT id FROM manifest WHERE repository_id = ? AND digest = ?',
   addManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
       pushed_by, lease_ticks, bytes)
     SELECT repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at, pushed_by, ?, bytes
     FROM trash WHERE id = ?`,
   addPulls: `INSERT INTO pull_count (manifest_id, pulls, last_at) SELECT ?, pulls, pulled_at FROM trash
     WHERE id = ? AND pulls > 0`,
-  countAdded: `UPDATE repository SET manifests = manifests + 1, state = 'live' WHERE id = ?`,
-  addMissing: `INSERT INTO missing_reference (repository_id, digest, manifest_id, expected) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO NOTHING`,
   dropAll: 'DELETE FROM trash WHERE repository_id = ? AND digest = ?',
   drop: 'DELETE FROM trash WHERE id = ?',
 } as const;
@@ -37,12 +34,14 @@ export class TrashWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #shared: SharedWrites;
   readonly #summaries: SummaryWrites;
+  readonly #arrivals: ManifestArrivals;
 
   constructor(db: Connection, shared: SharedWrites, summaries: SummaryWrites) {
     this.#shared = shared;
     this.#summaries = summaries;
+    this.#arrivals = new ManifestArrivals(db, shared);
     this.#statements = prepareAll(db, sql);
-    for (const key of ['newest', 'manifestByDigest'] as const) this.#statements[key].pluck();
+    this.#statements.newest.pluck();
     for (const key of ['row', 'blobsOf'] as const) this.#statements[key].raw();
   }
 
@@ -58,7 +57,7 @@ export class TrashWrites {
   restore(now: Now, home: TrashHome, trashId: number, origin: Origin, restored: Digest[]): number {
     const row = this.#statements.row.get(trashId) as [Digest, string, string, string, number];
     const [digest, children, missing, mediaType, size] = row;
-    const live = this.#findLive(home, digest);
+    const live = this.#arrivals.findManifest(home.id, digest);
     if (live !== undefined) {
       // It was pushed again meanwhile, and is whole by itself.
       this.#shared.raiseManifestLease(now, live);
@@ -66,14 +65,15 @@ export class TrashWrites {
       return live;
     }
     const childIds = this.#restoreChildren(now, home, { digest, children }, origin, restored);
-    const blobIds = this.#linkBlobs(now, home, trashId);
+    const blobs = this.#statements.blobsOf.all(trashId) as BlobRow[];
+    this.#arrivals.linkBlobs(now, home, blobs);
     const lease = this.#shared.fullLease(now);
     const id = Number(this.#statements.addManifest.run(lease, trashId).lastInsertRowid);
-    for (const blobId of blobIds) this.#shared.addBlobEdge(home.id, id, blobId);
+    for (const [blobId] of blobs) this.#shared.addBlobEdge(home.id, id, blobId);
     for (const childId of childIds) this.#shared.addChildEdge(id, childId);
-    this.#noteMissing(home, id, missing);
+    this.#arrivals.settleMissing(home.id, id, JSON.parse(missing) as MissingRow[]);
     this.#statements.addPulls.run(id, trashId);
-    this.#statements.countAdded.run(home.id);
+    this.#shared.countManifest(home.id);
     this.#summaries.restore(id, trashId);
     this.#summaries.measure(id);
     if (this.#shared.settleChild(home.id, digest, id)) this.#summaries.measureAbove(id);
@@ -100,7 +100,7 @@ export class TrashWrites {
     const gone: Digest[] = [];
     const ids: number[] = [];
     for (const child of JSON.parse(index.children) as Digest[]) {
-      const live = this.#findLive(home, child);
+      const live = this.#arrivals.findManifest(home.id, child);
       const deleted = live === undefined ? this.find(home.id, child) : undefined;
       if (live !== undefined) ids.push(live);
       else if (deleted !== undefined) ids.push(this.restore(now, home, deleted, origin, restored));
@@ -108,28 +108,5 @@ export class TrashWrites {
     }
     if (gone.length > 0) throw new Refusal({ outcome: 'incomplete', digests: gone });
     return ids;
-  }
-
-  #linkBlobs(now: Now, home: TrashHome, trashId: number): readonly number[] {
-    const blobs = this.#statements.blobsOf.all(trashId) as [number, Digest, number, number][];
-    const damaged = blobs.filter(([, , , isDamaged]) => isDamaged === 1).map(([, blob]) => blob);
-    if (damaged.length > 0) throw new Refusal({ outcome: 'damaged', digests: damaged });
-    for (const [id, digest, size] of blobs) this.#shared.linkBlob(now, home, { id, digest, size });
-    return blobs.map(([id]) => id);
-  }
-
-  /** What it was pushed without may be here by now. */
-  #noteMissing(home: TrashHome, id: number, missing: string): void {
-    for (const [digest, expected] of JSON.parse(missing) as [Digest, string][]) {
-      const child = expected === 'child' ? this.#findLive(home, digest) : undefined;
-      const blob = this.#shared.findLinked(home.id, digest);
-      if (child !== undefined) this.#shared.addChildEdge(id, child);
-      else if (blob !== undefined) this.#shared.addBlobEdge(home.id, id, blob.blobId);
-      else this.#statements.addMissing.run(home.id, digest, id, expected);
-    }
-  }
-
-  #findLive(home: TrashHome, digest: Digest): number | undefined {
-    return this.#statements.manifestByDigest.get(home.id, digest) as number | undefined;
   }
 }
