@@ -13,6 +13,7 @@ import type {
 } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
+import { Refusal } from './refusal.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {
@@ -50,16 +51,6 @@ export const sql = {
 } as const;
 
 type UploadRow = [string, string];
-
-/** Takes the whole intention back and answers with `outcome`. */
-export class Refusal extends Error {
-  override readonly name = 'Refusal';
-  readonly outcome: unknown;
-  constructor(outcome: unknown) {
-    super('refused');
-    this.outcome = outcome;
-  }
-}
 
 const toUpload = ([id, state]: UploadRow): Upload => ({ id, state });
 

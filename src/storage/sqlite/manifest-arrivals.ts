@@ -1,9 +1,9 @@
 // What a manifest needs that comes to a repository from rows that are here already, as a copy of another repository's or back from
 // the trash: a link to each of its blobs, and edges to what it was pushed without. Steps inside the transaction of an intention.
 import type { Digest } from '../../oci/digest.ts';
-import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
+import { Refusal } from './refusal.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 
 export const sql = {

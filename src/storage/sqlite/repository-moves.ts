@@ -3,9 +3,9 @@
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { NameTaken, RepositoryStore } from '../metadata-store.ts';
 import type { AccessSteps, Answer, Input } from './access-steps.ts';
-import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { KeepTimes, Now } from './now.ts';
+import { Refusal } from './refusal.ts';
 import { RuleMoves } from './rule-moves.ts';
 import type { SharedWrites } from './shared-writes.ts';
 

@@ -16,10 +16,10 @@ import type {
   SetTagOutcome,
   TagHistoryAction,
 } from '../metadata-store.ts';
-import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { type Copying, CopyWrites } from './copy-writes.ts';
 import type { Now } from './now.ts';
+import { Refusal } from './refusal.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 import type { SummaryWrites } from './summary-writes.ts';
 import type { TagWrites } from './tag-writes.ts';

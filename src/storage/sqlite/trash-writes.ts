@@ -3,10 +3,10 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/name.ts';
 import type { Origin } from '../metadata-store.ts';
-import { Refusal } from './blob-writes.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { type BlobRow, ManifestArrivals, type MissingRow } from './manifest-arrivals.ts';
 import type { Now } from './now.ts';
+import { Refusal } from './refusal.ts';
 import type { RepositoryRow, SharedWrites } from './shared-writes.ts';
 import type { SummaryWrites } from './summary-writes.ts';
 
