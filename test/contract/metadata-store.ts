@@ -6,6 +6,7 @@ import { describeCollectorStore } from './care-store-collector.ts';
 import { describeQuotaStore } from './care-store-quotas.ts';
 import { describeScrubStore } from './care-store-scrub.ts';
 import { describeBlobIndex } from './metadata-store-blobs.ts';
+import { describeDeleted } from './metadata-store-deleted.ts';
 import { describeEventStore } from './metadata-store-events.ts';
 import { describeManagedRepositories } from './metadata-store-managed-repositories.ts';
 import { describeManifestStore } from './metadata-store-manifests.ts';
@@ -40,6 +41,7 @@ export function describeMetadataStore(name: string, open: OpenMetadataStore): vo
   describeQuotaStore(name, open);
   describeTagLists(name, open);
   describeRetagging(name, open);
+  describeDeleted(name, open);
   describeScrubStore(name, open);
   describeProtectionStore(name, open);
   describeWebhookStore(name, open);
