@@ -79,6 +79,20 @@ function zoneOf(path: string): string {
   return first;
 }
 
+const belowHttp = [
+  'samples.ts',
+  'backup',
+  'import',
+  'inspection',
+  'webhooks',
+  'registry',
+  'auth',
+  'config',
+  'storage',
+  'oci',
+];
+const belowMain = ['app.ts', 'version.ts', 'http', ...belowHttp, 'storage/disk', 'storage/sqlite'];
+
 /** Who may import whom; every zone may import itself. Drivers are imported by those who construct them alone. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   oci: [],
@@ -94,66 +108,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   inspection: ['registry', 'storage', 'oci'],
   config: ['storage', 'oci'],
   webhooks: ['auth', 'storage', 'oci'],
-  http: [
-    'samples.ts',
-    'backup',
-    'import',
-    'inspection',
-    'webhooks',
-    'registry',
-    'auth',
-    'config',
-    'storage',
-    'oci',
-  ],
-  'app.ts': [
-    'http',
-    'samples.ts',
-    'backup',
-    'import',
-    'inspection',
-    'webhooks',
-    'registry',
-    'auth',
-    'config',
-    'storage',
-    'oci',
-  ],
-  cli: [
-    'app.ts',
-    'version.ts',
-    'samples.ts',
-    'http',
-    'backup',
-    'import',
-    'inspection',
-    'webhooks',
-    'registry',
-    'auth',
-    'config',
-    'storage',
-    'storage/disk',
-    'storage/sqlite',
-    'oci',
-  ],
-  'main.ts': [
-    'cli',
-    'app.ts',
-    'version.ts',
-    'samples.ts',
-    'http',
-    'backup',
-    'import',
-    'inspection',
-    'webhooks',
-    'registry',
-    'auth',
-    'config',
-    'storage',
-    'storage/disk',
-    'storage/sqlite',
-    'oci',
-  ],
+  http: belowHttp,
+  'app.ts': ['http', ...belowHttp],
+  cli: belowMain,
+  'main.ts': ['cli', ...belowMain],
 };
 
 /** One way round for each cycle that a depth-first walk meets. */
