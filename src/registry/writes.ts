@@ -39,6 +39,8 @@ export class WriteGate {
   #failed = false;
   /** Bytes of ballast that were given up and are not taken back yet. */
   #givenUp = 0;
+  /** How often it was given up. */
+  #releases = 0;
   /** Set while running, until it is taken back or the process ends. */
   #switchedTo: { readonly message: string } | undefined;
   #space: { readonly at: number; readonly value: Promise<Space> } | undefined;
@@ -111,13 +113,18 @@ export class WriteGate {
 
   /** Runs a change that needs little room, giving up the ballast where the disk has none. */
   async withBallast<Result>(change: () => Promise<Result>): Promise<Result> {
+    const releases = this.#releases;
     try {
       return await change();
     } catch (error) {
       if (!(error instanceof DiskFullError)) throw error;
       const freed = await this.#ballast.release();
-      if (freed === 0) throw error;
-      this.#givenUp = freed;
+      if (freed > 0) {
+        this.#givenUp = freed;
+        this.#releases += 1;
+      }
+      // Another change may have given it up while this one ran into the full disk.
+      if (this.#releases === releases) throw error;
       return await change();
     }
   }

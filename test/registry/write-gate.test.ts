@@ -70,3 +70,15 @@ test('pushes are accepted, and the ballast is taken back, when there is room for
   assert.deepEqual([disk.free, disk.ballast], [10, ballastBytes]);
   await gate.admitContent();
 });
+
+test('of two deletes that find no room at the same moment, both get that of the ballast', async () => {
+  const { disk, gate } = makeDisk(0);
+  const change = async () => {
+    const full = disk.free === 0;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (full) throw new DiskFullError('full');
+    return 'done';
+  };
+  assert.deepEqual(await Promise.all([gate.withBallast(change), gate.withBallast(change)]), ['done', 'done']);
+  assert.equal(disk.ballast, 0);
+});
