@@ -56,6 +56,31 @@ test('a full disk refuses writes, not reads, and the store goes on when there is
   }
 });
 
+test('with little room on a full disk small changes go on and on, since the log starts over', {
+  skip: skipWithout('root', 'mount', 'umount'),
+}, async (t) => {
+  const folder = await makeFolder(t, 'full');
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
+  onEnd(t, () => run('umount', [folder]));
+  const ballast = join(folder, 'ballast');
+  writeFileSync(ballast, Buffer.alloc(1024 * 1024));
+  const { store, fatal, close } = await openTestStore(t, { folder });
+  for (const name of ['a', 'b']) await putManifest(store, app, manifestOf({ note: name }), { tags: [name] });
+  const retag = (number: number) =>
+    putManifest(store, app, manifestOf({ note: number % 2 === 0 ? 'a' : 'b' }), { tags: ['moving'] });
+  for (let number = 0; number < 20; number += 1) await retag(number);
+  assert.throws(() => writeFileSync(join(folder, 'rest'), Buffer.alloc(6 * 1024 * 1024)), /ENOSPC/);
+  await assert.rejects(async () => {
+    for (let number = 0; number < 200; number += 1) await retag(number);
+  }, DiskFullError);
+
+  rmSync(ballast);
+  // In all they write a few times what the disk holds.
+  for (let number = 0; number < 1000; number += 1) await retag(number);
+  assert.deepEqual(fatal, []);
+  await close();
+});
+
 test('closing on a full disk loses nothing', { skip: skipWithout('root', 'mount', 'umount') }, async (t) => {
   const folder = await makeFolder(t, 'full');
   await run('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);

@@ -1,6 +1,6 @@
 // A full disk: pulls and deletes go on, pushes are refused with a reason, and all is well once there is room again.
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runCommand } from '../support/berth-command.ts';
@@ -237,15 +237,10 @@ async function remove(berth: RunningBerth, reference: string): Promise<number> {
   return answer.status;
 }
 
-/** Takes what room is left, as another program on the same disk would. */
+/** Takes what room there is at this moment, as another program on the same disk would. */
 async function fillUp(folder: string): Promise<void> {
-  for (const size of [2 ** 20, 2 ** 12]) {
-    for (let index = 0; ; index += 1) {
-      try {
-        await writeFile(join(folder, `filler-${size}-${index}`), Buffer.alloc(size));
-      } catch {
-        break;
-      }
-    }
-  }
+  const { bavail, bsize } = await statfs(folder);
+  await writeFile(join(folder, 'filler'), Buffer.alloc(bavail * bsize)).catch((error) => {
+    if (error.code !== 'ENOSPC') throw error;
+  });
 }

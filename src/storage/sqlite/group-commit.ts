@@ -109,6 +109,8 @@ export interface GroupResult {
   readonly results: readonly CallResult[];
   /** Time that the commit itself took. */
   readonly commitSeconds: number;
+  /** Nothing of the group came to be, since the disk is full. */
+  readonly full: boolean;
   /** The store must stop writing: the medium or the database cannot be trusted any more. */
   readonly fatal: Failure | undefined;
 }
@@ -151,13 +153,15 @@ export function makeGroupCommit(db: Connection, intentions: Intentions) {
       const results = calls.map((call) => runOne(now, call));
       const started = performance.now();
       commit.run();
-      return { results, commitSeconds: (performance.now() - started) / 1000, fatal: undefined };
+      const commitSeconds = (performance.now() - started) / 1000;
+      return { results, commitSeconds, full: false, fatal: undefined };
     } catch (error) {
       const failure = toFailure(error);
       // Whether or not SQLite gave up the transaction by itself, none of the group may come to be.
       const stuck = tryRollback(db, rollback);
       const fatal = stuck ?? (isFatal(error) ? failure : undefined);
-      return { results: calls.map(() => ({ failure })), commitSeconds: 0, fatal };
+      const full = fatal === undefined && asFault(error) instanceof DiskFullError;
+      return { results: calls.map(() => ({ failure })), commitSeconds: 0, full, fatal };
     }
   };
 }
