@@ -1,7 +1,7 @@
 // The three doors: each command reaches a registry by its name, by the socket of the server on this machine, or by taking the
 // folder when nobody runs. Real processes over real servers.
 import assert from 'node:assert/strict';
-import { chown, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type ListenOptions, type Server } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -213,6 +213,14 @@ describe('a folder that nobody serves', { concurrency: 2 }, () => {
     const { code, stdout, stderr } = await berth('user list');
     assert.deepEqual([code, stdout], [7, '']);
     assert.match(stderr, new RegExp(`${data} is in use by process ${process.pid}, which does not answer`));
+  });
+
+  test('and whose server had no room on the disk to say where it is answers on its socket all the same', async (t) => {
+    const { berth, data } = await serve(t);
+    await rm(join(data, 'server.json'));
+    const listed = await berth('user list -q');
+    assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'admin\n', '']);
+    assert.match((await berth('status')).stdout, /accepted/);
   });
 
   test('and whose server was killed is taken all the same', async (t) => {

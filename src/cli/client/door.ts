@@ -6,6 +6,7 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isLoopback } from '../../config/access-mode.ts';
+import { usualSocket } from '../../config/combinations.ts';
 import type { Config } from '../../config/config.ts';
 import { loadFor } from '../config-options.ts';
 import type { CommandContext, Surroundings } from '../context.ts';
@@ -43,6 +44,8 @@ export interface Door {
 const busyMilliseconds = 5000;
 const commandMilliseconds = 60_000;
 const retryMilliseconds = 100;
+/** Whoever starts has written server.json by then, unless the disk is full. */
+const announcedMilliseconds = 1000;
 
 /** Adds the options that choose the door. */
 export function addDoorOptions(command: Command): Command {
@@ -101,7 +104,12 @@ async function openLocal(config: Config, context: CommandContext): Promise<Door>
     if (entered.heldBy !== holder) since = performance.now();
     holder = entered.heldBy;
     const patience = isCommand(readServerFile(config.data, context)) ? commandMilliseconds : busyMilliseconds;
-    if (performance.now() - since > patience) throw inUse(config, holder);
+    const waited = performance.now() - since;
+    if (waited > announcedMilliseconds) {
+      const unannounced = await findUnannounced(config, context, headers);
+      if (unannounced !== undefined) return unannounced;
+    }
+    if (waited > patience) throw inUse(config, holder);
     await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
   }
 }
@@ -115,10 +123,27 @@ export async function findServer(
   const file = readServerFile(config.data, context);
   // Another command that has the folder lets go of it in a moment, with a request in flight.
   if (!file?.socket || isCommand(file) || !(await answers(file.socket, context))) return undefined;
+  const target = { origin: 'http://localhost', socketPath: file.socket, process: file.pid };
+  return socketDoor(config, headers, file.url, target);
+}
+
+/** The server that had no room on the disk for server.json, by the usual place of its socket; undefined: none answers there. */
+export async function findUnannounced(
+  config: Config,
+  context: CommandContext,
+  headers = localUser(context),
+): Promise<Door | undefined> {
+  const socketPath = usualSocket(config);
+  if (socketPath === undefined || readServerFile(config.data, context) !== undefined) return undefined;
+  if (!(await answers(socketPath, context))) return undefined;
+  return socketDoor(config, headers, null, { origin: 'http://localhost', socketPath });
+}
+
+function socketDoor(config: Config, headers: Door['headers'], url: string | null, target: Target): Door {
   return {
     kind: 'socket',
-    ...namesOf(config, file.url),
-    target: { origin: 'http://localhost', socketPath: file.socket, process: file.pid },
+    ...namesOf(config, url),
+    target,
     headers,
     folder: config.data,
     credential: undefined,

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
 import { Api } from '../client/api.ts';
-import { type DoorOptions, findServer, openDoor } from '../client/door.ts';
+import { type DoorOptions, findServer, findUnannounced, openDoor } from '../client/door.ts';
 import { exchange } from '../client/http.ts';
 import { addConfigOptions, type ConfigOptions, loadFor } from '../config-options.ts';
 import type { CommandContext } from '../context.ts';
@@ -94,7 +94,8 @@ async function findDoor(options: StatusOptions, context: CommandContext) {
     return openDoor(named, context);
   }
   if (options.address !== undefined || options.port !== undefined) return undefined;
-  return findServer(loadFor(options, context).config, context);
+  const { config } = loadFor(options, context);
+  return (await findServer(config, context)) ?? (await findUnannounced(config, context));
 }
 
 async function health(options: StatusOptions, context: CommandContext): Promise<void> {

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
-import { findServer } from '../client/door.ts';
+import { findServer, findUnannounced } from '../client/door.ts';
 import type { CommandContext } from '../context.ts';
 import { sizeText } from '../size-text.ts';
 import type { Finding } from './finding.ts';
@@ -44,7 +44,7 @@ function checkOwner(folder: string): Finding {
 async function checkSocket(config: Config, context: CommandContext): Promise<Finding> {
   const check = 'server';
   try {
-    const door = await findServer(config, context);
+    const door = (await findServer(config, context)) ?? (await findUnannounced(config, context));
     return door === undefined
       ? { state: 'warn', check, text: 'no server answers on the socket of this folder' }
       : { state: 'ok', check, text: `answers on ${door.target.socketPath}` };
