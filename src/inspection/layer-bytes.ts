@@ -15,10 +15,30 @@ export interface LayerLimits {
   readonly seconds: number;
 }
 
-/** One reading: when it has to be over (monotonic, in milliseconds), and whether somebody still waits for it. */
-export interface Reading {
-  readonly until: number;
+/** One reading: until when it may go on, and whether somebody still waits for it. */
+export class Reading {
   readonly signal: AbortSignal;
+  readonly #now: () => number;
+  #until: number;
+
+  /** `now`: a monotonic clock, in milliseconds. */
+  constructor(seconds: number, signal: AbortSignal, now: () => number) {
+    this.signal = signal;
+    this.#now = now;
+    this.#until = now() + seconds * 1000;
+  }
+
+  get isOver(): boolean {
+    return this.#now() > this.#until;
+  }
+
+  /** Stops its time until the returned function is called: what waits for a client costs nobody anything. */
+  pause(): () => void {
+    const since = this.#now();
+    return () => {
+      this.#until += this.#now() - since;
+    };
+  }
 }
 
 /** So much may come out of the smallest blob: files of zeros are honest. */
@@ -41,22 +61,22 @@ export async function findCompression(blob: OpenBlob): Promise<Compression> {
 
 /**
  * The decompressed bytes in chunks, each good until the next one is asked for. Throws InspectionFault for what cannot be
- * decompressed and for what goes beyond the limits, ShortBlobError, and the reason of `signal`.
+ * decompressed and for what goes beyond the limits, ShortBlobError, and the reason of the reading's signal.
  */
 export async function* readLayer(
   blob: OpenBlob,
   compression: Compression,
   limits: LayerLimits,
-  { until, signal }: Reading,
+  reading: Reading,
 ): AsyncGenerator<Buffer> {
   const most = Math.max(always, blob.size * limits.ratio);
   let total = 0;
   try {
     for await (const chunk of decompress(blob, compression)) {
-      signal.throwIfAborted();
+      reading.signal.throwIfAborted();
       total += chunk.length;
       if (compression !== 'none' && total > most) throw tooDense(limits.ratio);
-      if (performance.now() > until) throw tooLong(limits.seconds);
+      if (reading.isOver) throw tooLong(limits.seconds);
       yield chunk;
     }
   } catch (error) {

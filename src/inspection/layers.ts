@@ -10,13 +10,7 @@ import { type OpenBlob, ShortBlobError } from '../storage/blob-store.ts';
 import type { LinkedBlob } from '../storage/metadata-store.ts';
 import { InspectionFault } from './faults.ts';
 import { FileTree } from './file-tree.ts';
-import {
-  type Compression,
-  findCompression,
-  type LayerLimits,
-  type Reading,
-  readLayer,
-} from './layer-bytes.ts';
+import { type Compression, findCompression, type LayerLimits, Reading, readLayer } from './layer-bytes.ts';
 import { fileOf, type LayerFile, marks } from './layer-file.ts';
 import { combineAll, sortFiles } from './overlay.ts';
 import { SharedWork, Slots } from './slots.ts';
@@ -36,6 +30,8 @@ const mostWaiting = 16;
 export interface LayersOptions {
   readonly blobs: Blobs;
   readonly limits: LayerLimits;
+  /** A monotonic clock in milliseconds, for tests. */
+  readonly now?: () => number;
 }
 
 /** Layers of an image, lowest first. */
@@ -57,13 +53,15 @@ interface Listing {
 export class Layers {
   readonly #blobs: Blobs;
   readonly #limits: LayerLimits;
+  readonly #now: () => number;
   readonly #slots = new Slots(mostReading, mostWaiting);
   readonly #shared = new SharedWork<Listing>();
   readonly #kept = new LRUCache<string, Listing>({ maxSize: cacheBytes, sizeCalculation: sizeOf });
 
-  constructor({ blobs, limits }: LayersOptions) {
+  constructor({ blobs, limits, now }: LayersOptions) {
     this.#blobs = blobs;
     this.#limits = limits;
+    this.#now = now ?? (() => performance.now());
   }
 
   /**
@@ -120,7 +118,7 @@ export class Layers {
 
   /**
    * The content of a file as it lies in its layer, once its beginning was reached; never more than its size. The caller reads it to
-   * its end, or closes it. Throws like filesOf.
+   * its end, or closes it; how long that takes does not count as reading. Throws like filesOf.
    */
   async contentOf(repository: RepositoryName, file: LayerFile, signal: AbortSignal): Promise<ContentStream> {
     const { offset, size, layer } = file;
@@ -137,7 +135,7 @@ export class Layers {
   }
 
   #begin(signal: AbortSignal): Reading {
-    return { until: performance.now() + this.#limits.seconds * 1000, signal };
+    return new Reading(this.#limits.seconds, signal, this.#now);
   }
 
   async #index(repository: RepositoryName, layer: Digest, reading: Reading): Promise<Listing> {
@@ -175,10 +173,11 @@ export class Layers {
     const { open, close, explain } = await this.#open(repository, layer);
     try {
       const compression: Compression = await findCompression(open);
+      const reading = this.#begin(signal);
       const chunks =
         compression === 'none'
           ? open.stream({ start: offset, end: offset + size - 1 })
-          : readLayer(open, compression, this.#limits, this.#begin(signal));
+          : readLayer(open, compression, this.#limits, reading);
       let skip = compression === 'none' ? 0 : offset;
       let left = size;
       for await (const chunk of chunks as AsyncIterable<Buffer>) {
@@ -186,7 +185,12 @@ export class Layers {
         const part = chunk.subarray(Math.min(skip, chunk.length)).subarray(0, left);
         skip -= Math.min(skip, chunk.length);
         left -= part.length;
-        if (part.length > 0) yield part;
+        if (part.length > 0) {
+          // Whoever takes it may be slow; limits.slowestTransfer says how slow.
+          const goOn = reading.pause();
+          yield part;
+          goOn();
+        }
         if (left === 0) return;
       }
       throw new TarFault('it ends too early');
