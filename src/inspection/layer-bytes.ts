@@ -4,7 +4,7 @@ import { pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { type OpenBlob, ShortBlobError } from '../storage/blob-store.ts';
 import { InspectionFault } from './faults.ts';
-import { ZstdFault, ZstdFrames } from './zstd-frames.ts';
+import { largestWindow, ZstdFault, ZstdFrames, ZstdWindowError } from './zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -148,6 +148,7 @@ function unzstdSmall(frame: Buffer): Promise<Buffer | undefined> {
 function asFault(error: unknown, compression: Compression): unknown {
   if (error instanceof InspectionFault || error instanceof ShortBlobError) return error;
   if (error instanceof ZstdFault) return unreadable(compression, error.message, error);
+  if (error instanceof ZstdWindowError) return tooWide(error);
   const { code = '', message } = error as NodeJS.ErrnoException;
   // zlib's own: Z_DATA_ERROR, Z_BUF_ERROR, ZSTD_error_…
   return /^(?:Z_|ZSTD_)/.test(code) ? unreadable(compression, message, error) : error;
@@ -160,6 +161,14 @@ function unreadable(compression: Compression, why: string, cause: unknown): Insp
 function tooDense(ratio: number): InspectionFault {
   const message = `it decompresses to more than ${ratio} times its size: raise inspection.archiveRatioLimit if that is meant`;
   return new InspectionFault('too-large', message);
+}
+
+function tooWide(cause: ZstdWindowError): InspectionFault {
+  const mebibytes = (bytes: number): string => `${Math.ceil(bytes / (1024 * 1024)).toLocaleString('en')} MiB`;
+  const message =
+    `it is compressed with zstd over a window of ${mebibytes(cause.window)}, and no more than ${mebibytes(largestWindow)} are ` +
+    `held in memory here: pull the image, or compress it at level 20 or lower and without --long`;
+  return new InspectionFault('too-large', message, { cause });
 }
 
 function tooLong(seconds: number): InspectionFault {

@@ -26,6 +26,10 @@ const cacheBytes = 64 * 1024 * 1024;
 const bytesOfFile = 160;
 const mostReading = 2;
 const mostWaiting = 16;
+/** Files that are sent while their layer is still open, each with the window of a decompressor. */
+const mostSending = 8;
+/** A file up to here is read at once: the memory is less than a decompressor's, and whoever takes it holds nothing up. */
+const readAtOnce = 1024 * 1024;
 
 export interface LayersOptions {
   readonly blobs: Blobs;
@@ -46,6 +50,12 @@ export interface ContentStream extends AsyncIterable<Buffer> {
   close(): Promise<void>;
 }
 
+/** Where a file lies in its decompressed layer. */
+interface Place {
+  readonly offset: number;
+  readonly size: number;
+}
+
 interface Listing {
   readonly files: readonly LayerFile[];
 }
@@ -55,6 +65,7 @@ export class Layers {
   readonly #limits: LayerLimits;
   readonly #now: () => number;
   readonly #slots = new Slots(mostReading, mostWaiting);
+  readonly #sending = new Slots(mostSending, mostWaiting);
   readonly #shared = new SharedWork<Listing>();
   readonly #kept = new LRUCache<string, Listing>({ maxSize: cacheBytes, sizeCalculation: sizeOf });
 
@@ -124,11 +135,40 @@ export class Layers {
     const { offset, size, layer } = file;
     if (offset === undefined)
       throw new InspectionFault('unreadable', file.note ?? 'it has no content of its own');
-    const giveBack = await this.#slots.take(signal);
-    const content = this.#read(repository, layer, { offset, size }, signal);
+    const place = { offset, size };
+    if (size <= readAtOnce) return await this.#readAtOnce(repository, layer, place, signal);
+    const leave = await this.#sending.take(signal);
     try {
-      // Until here it costs; what follows goes at the pace of whoever asks, and holds up nobody else.
-      return resumed(await content.next(), content);
+      const giveBack = await this.#slots.take(signal);
+      const content = this.#read(repository, layer, place, signal);
+      try {
+        // Until here it costs; what follows goes at the pace of whoever asks, and only its memory is counted.
+        return resumed(await content.next(), content, leave);
+      } finally {
+        giveBack();
+      }
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async #readAtOnce(
+    repository: RepositoryName,
+    layer: Digest,
+    place: Place,
+    signal: AbortSignal,
+  ): Promise<ContentStream> {
+    const giveBack = await this.#slots.take(signal);
+    try {
+      const parts: Buffer[] = [];
+      for await (const part of this.#read(repository, layer, place, signal)) parts.push(Buffer.from(part));
+      return {
+        close: async () => undefined,
+        async *[Symbol.asyncIterator]() {
+          yield* parts;
+        },
+      };
     } finally {
       giveBack();
     }
@@ -166,7 +206,7 @@ export class Layers {
   async *#read(
     repository: RepositoryName,
     layer: Digest,
-    { offset, size }: { readonly offset: number; readonly size: number },
+    { offset, size }: Place,
     signal: AbortSignal,
   ): AsyncGenerator<Buffer> {
     if (size === 0) return;
@@ -247,15 +287,31 @@ export class Layers {
   }
 }
 
-/** A generator whose first step was made already; it is closed also where nobody ever reads on. */
-function resumed(first: IteratorResult<Buffer, void>, rest: AsyncGenerator<Buffer, void>): ContentStream {
-  return {
-    close: async () => {
+/**
+ * A generator whose first step was made already; it is closed also where nobody ever reads on. `leave` is called at its end, more
+ * than once perhaps.
+ */
+function resumed(
+  first: IteratorResult<Buffer, void>,
+  rest: AsyncGenerator<Buffer, void>,
+  leave: () => void,
+): ContentStream {
+  const close = async (): Promise<void> => {
+    try {
       await rest.return();
-    },
+    } finally {
+      leave();
+    }
+  };
+  return {
+    close,
     async *[Symbol.asyncIterator]() {
-      if (!first.done) yield first.value;
-      yield* rest;
+      try {
+        if (!first.done) yield first.value;
+        yield* rest;
+      } finally {
+        await close();
+      }
     },
   };
 }

@@ -81,3 +81,58 @@ describe('the time for reading a file out of a layer', () => {
     );
   });
 });
+
+describe('files that are sent', () => {
+  const limits = { ratio: 200, seconds: 50 };
+  const archive = gzipSync(
+    makeTar([
+      { name: 'large', content },
+      { name: 'small', content: 'small' },
+    ]),
+  );
+
+  it('are a few at a time where each keeps its layer open, and small ones wait for nobody', async () => {
+    const layers = new Layers({ blobs: blobsOf(archive, () => undefined), limits });
+    const [large, small] = (await layers.filesOf(repository, layer, signal)) as [LayerFile, LayerFile];
+    const open = await Promise.all(
+      Array.from({ length: 8 }, () => layers.contentOf(repository, large, signal)),
+    );
+    let more = 0;
+    const leaving = new AbortController();
+    const waiting = Array.from({ length: 16 }, async () => {
+      const stream = await layers.contentOf(repository, large, leaving.signal);
+      more += 1;
+      return stream;
+    });
+    await assert.rejects(
+      layers.contentOf(repository, large, signal),
+      (error) => error instanceof InspectionFault && error.kind === 'busy',
+    );
+    const parts: Buffer[] = [];
+    for await (const part of await layers.contentOf(repository, small, signal)) parts.push(part);
+    assert.equal(Buffer.concat(parts).toString(), 'small');
+    assert.equal(more, 0);
+    // Read to its end, broken off, and closed without a look.
+    for await (const _part of open[0] ?? []);
+    for await (const _part of open[1] ?? []) break;
+    await open[2]?.close();
+    await open[2]?.close();
+    await Promise.all(waiting.slice(0, 3));
+    assert.equal(more, 3);
+    leaving.abort(new Error('gone'));
+    const left = await Promise.allSettled(waiting);
+    assert.equal(left.filter(({ status }) => status === 'rejected').length, 13);
+  });
+
+  it('leave their place also where they cannot be read', async () => {
+    const cut = archive.subarray(0, 1000);
+    const whole = new Layers({ blobs: blobsOf(archive, () => undefined), limits });
+    const [large] = (await whole.filesOf(repository, layer, signal)) as [LayerFile];
+    const layers = new Layers({ blobs: blobsOf(cut, () => undefined), limits });
+    for (let round = 0; round < 10; round += 1) {
+      await assert.rejects(async () => {
+        for await (const _part of await layers.contentOf(repository, large, signal));
+      }, InspectionFault);
+    }
+  });
+});
