@@ -37,8 +37,11 @@ class Stream {
   }
 
   async #read(): Promise<void> {
-    for await (const { id, name, data } of readEvents(this.#reply, (told) => {
-      this.lastId = told;
+    for await (const { id, name, data } of readEvents(this.#reply, {
+      id: (told) => {
+        this.lastId = told;
+      },
+      retry: () => undefined,
     })) {
       this.told.push({ id: id ?? '', event: name, data: JSON.parse(data) });
       for (const { count, resolve } of this.#waiting) if (this.told.length >= count) resolve();
