@@ -225,6 +225,12 @@ describe('an event row', () => {
       ['delete', 'repository', 'acme/web'],
     );
     assert.equal(toContentEvent({ ...gone, kind: 'repository.update' }, undefined), undefined);
+    // One event for a repository that comes back, whatever was in it.
+    const restored = toContentEvent({ ...gone, kind: 'repository.restore' }, undefined);
+    assert.deepEqual(
+      [restored?.type, restored?.kind, restored?.repository, restored?.digest],
+      ['restore', 'repository', 'acme/web', undefined],
+    );
     assert.equal(toContentEvent(row({ repository: undefined }), undefined), undefined);
   });
 });
