@@ -24,9 +24,12 @@ enableCompileCache(process.env.NODE_COMPILE_CACHE);
 // Whoever reads the output may have seen enough: berth audit --follow | head. A server's end is its own affair.
 if (process.argv[2] !== 'serve') {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
+    if (error.code === 'EPIPE') process.exit(0);
+    process.stderr.write(`berth: the output cannot be written: ${error.code ?? error.message}\n`);
+    process.exit(1);
   });
+  // Where nobody reads what went wrong, the exit code still tells.
+  process.stderr.on('error', () => undefined);
 }
 
 const { run } = await import('./cli/program.ts');
@@ -39,4 +42,10 @@ const code = await run(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
 });
+// A pipe takes what is written in its own time, and the end of the process would lose the rest. The end of a server waits for nobody.
+if (process.argv[2] !== 'serve') {
+  for (const output of [process.stdout, process.stderr]) {
+    await new Promise<void>((resolve) => output.write('', () => resolve()));
+  }
+}
 process.exit(code);

@@ -3,8 +3,9 @@ import type { Environment } from '../config/environment.ts';
 import type { ExitCode } from './exit-codes.ts';
 
 export interface Output {
-  /** Bytes as they are, where a file is put out. */
+  /** Bytes as they are, where a file is put out. `false`: whoever reads them is behind, and `drain` tells when there is room. */
   write(text: string | Uint8Array): unknown;
+  once?(event: 'drain', act: () => void): unknown;
   readonly isTTY?: boolean;
 }
 

@@ -4,7 +4,7 @@ import { pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { type OpenBlob, ShortBlobError } from '../storage/blob-store.ts';
 import { InspectionFault } from './faults.ts';
-import { ZstdFault, ZstdFrames } from './zstd-frames.ts';
+import { largestWindow, ZstdFault, ZstdFrames, ZstdWindowError } from './zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -15,10 +15,30 @@ export interface LayerLimits {
   readonly seconds: number;
 }
 
-/** One reading: when it has to be over (monotonic, in milliseconds), and whether somebody still waits for it. */
-export interface Reading {
-  readonly until: number;
+/** One reading: until when it may go on, and whether somebody still waits for it. */
+export class Reading {
   readonly signal: AbortSignal;
+  readonly #now: () => number;
+  #until: number;
+
+  /** `now`: a monotonic clock, in milliseconds. */
+  constructor(seconds: number, signal: AbortSignal, now: () => number) {
+    this.signal = signal;
+    this.#now = now;
+    this.#until = now() + seconds * 1000;
+  }
+
+  get isOver(): boolean {
+    return this.#now() > this.#until;
+  }
+
+  /** Stops its time until the returned function is called: what waits for a client costs nobody anything. */
+  pause(): () => void {
+    const since = this.#now();
+    return () => {
+      this.#until += this.#now() - since;
+    };
+  }
 }
 
 /** So much may come out of the smallest blob: files of zeros are honest. */
@@ -41,22 +61,22 @@ export async function findCompression(blob: OpenBlob): Promise<Compression> {
 
 /**
  * The decompressed bytes in chunks, each good until the next one is asked for. Throws InspectionFault for what cannot be
- * decompressed and for what goes beyond the limits, ShortBlobError, and the reason of `signal`.
+ * decompressed and for what goes beyond the limits, ShortBlobError, and the reason of the reading's signal.
  */
 export async function* readLayer(
   blob: OpenBlob,
   compression: Compression,
   limits: LayerLimits,
-  { until, signal }: Reading,
+  reading: Reading,
 ): AsyncGenerator<Buffer> {
   const most = Math.max(always, blob.size * limits.ratio);
   let total = 0;
   try {
     for await (const chunk of decompress(blob, compression)) {
-      signal.throwIfAborted();
+      reading.signal.throwIfAborted();
       total += chunk.length;
       if (compression !== 'none' && total > most) throw tooDense(limits.ratio);
-      if (performance.now() > until) throw tooLong(limits.seconds);
+      if (reading.isOver) throw tooLong(limits.seconds);
       yield chunk;
     }
   } catch (error) {
@@ -128,6 +148,7 @@ function unzstdSmall(frame: Buffer): Promise<Buffer | undefined> {
 function asFault(error: unknown, compression: Compression): unknown {
   if (error instanceof InspectionFault || error instanceof ShortBlobError) return error;
   if (error instanceof ZstdFault) return unreadable(compression, error.message, error);
+  if (error instanceof ZstdWindowError) return tooWide(error);
   const { code = '', message } = error as NodeJS.ErrnoException;
   // zlib's own: Z_DATA_ERROR, Z_BUF_ERROR, ZSTD_error_…
   return /^(?:Z_|ZSTD_)/.test(code) ? unreadable(compression, message, error) : error;
@@ -140,6 +161,14 @@ function unreadable(compression: Compression, why: string, cause: unknown): Insp
 function tooDense(ratio: number): InspectionFault {
   const message = `it decompresses to more than ${ratio} times its size: raise inspection.archiveRatioLimit if that is meant`;
   return new InspectionFault('too-large', message);
+}
+
+function tooWide(cause: ZstdWindowError): InspectionFault {
+  const mebibytes = (bytes: number): string => `${Math.ceil(bytes / (1024 * 1024)).toLocaleString('en')} MiB`;
+  const message =
+    `it is compressed with zstd over a window of ${mebibytes(cause.window)}, and no more than ${mebibytes(largestWindow)} are ` +
+    `held in memory here: pull the image, or compress it at level 20 or lower and without --long`;
+  return new InspectionFault('too-large', message, { cause });
 }
 
 function tooLong(seconds: number): InspectionFault {

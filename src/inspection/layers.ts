@@ -10,13 +10,7 @@ import { type OpenBlob, ShortBlobError } from '../storage/blob-store.ts';
 import type { LinkedBlob } from '../storage/metadata-store.ts';
 import { InspectionFault } from './faults.ts';
 import { FileTree } from './file-tree.ts';
-import {
-  type Compression,
-  findCompression,
-  type LayerLimits,
-  type Reading,
-  readLayer,
-} from './layer-bytes.ts';
+import { type Compression, findCompression, type LayerLimits, Reading, readLayer } from './layer-bytes.ts';
 import { fileOf, type LayerFile, marks } from './layer-file.ts';
 import { combineAll, sortFiles } from './overlay.ts';
 import { SharedWork, Slots } from './slots.ts';
@@ -32,10 +26,16 @@ const cacheBytes = 64 * 1024 * 1024;
 const bytesOfFile = 160;
 const mostReading = 2;
 const mostWaiting = 16;
+/** Files that are sent while their layer is still open, each with the window of a decompressor. */
+const mostSending = 8;
+/** A file up to here is read at once: the memory is less than a decompressor's, and whoever takes it holds nothing up. */
+const readAtOnce = 1024 * 1024;
 
 export interface LayersOptions {
   readonly blobs: Blobs;
   readonly limits: LayerLimits;
+  /** A monotonic clock in milliseconds, for tests. */
+  readonly now?: () => number;
 }
 
 /** Layers of an image, lowest first. */
@@ -50,6 +50,12 @@ export interface ContentStream extends AsyncIterable<Buffer> {
   close(): Promise<void>;
 }
 
+/** Where a file lies in its decompressed layer. */
+interface Place {
+  readonly offset: number;
+  readonly size: number;
+}
+
 interface Listing {
   readonly files: readonly LayerFile[];
 }
@@ -57,13 +63,16 @@ interface Listing {
 export class Layers {
   readonly #blobs: Blobs;
   readonly #limits: LayerLimits;
+  readonly #now: () => number;
   readonly #slots = new Slots(mostReading, mostWaiting);
+  readonly #sending = new Slots(mostSending, mostWaiting);
   readonly #shared = new SharedWork<Listing>();
   readonly #kept = new LRUCache<string, Listing>({ maxSize: cacheBytes, sizeCalculation: sizeOf });
 
-  constructor({ blobs, limits }: LayersOptions) {
+  constructor({ blobs, limits, now }: LayersOptions) {
     this.#blobs = blobs;
     this.#limits = limits;
+    this.#now = now ?? (() => performance.now());
   }
 
   /**
@@ -120,24 +129,53 @@ export class Layers {
 
   /**
    * The content of a file as it lies in its layer, once its beginning was reached; never more than its size. The caller reads it to
-   * its end, or closes it. Throws like filesOf.
+   * its end, or closes it; how long that takes does not count as reading. Throws like filesOf.
    */
   async contentOf(repository: RepositoryName, file: LayerFile, signal: AbortSignal): Promise<ContentStream> {
     const { offset, size, layer } = file;
     if (offset === undefined)
       throw new InspectionFault('unreadable', file.note ?? 'it has no content of its own');
-    const giveBack = await this.#slots.take(signal);
-    const content = this.#read(repository, layer, { offset, size }, signal);
+    const place = { offset, size };
+    if (size <= readAtOnce) return await this.#readAtOnce(repository, layer, place, signal);
+    const leave = await this.#sending.take(signal);
     try {
-      // Until here it costs; what follows goes at the pace of whoever asks, and holds up nobody else.
-      return resumed(await content.next(), content);
+      const giveBack = await this.#slots.take(signal);
+      const content = this.#read(repository, layer, place, signal);
+      try {
+        // Until here it costs; what follows goes at the pace of whoever asks, and only its memory is counted.
+        return resumed(await content.next(), content, leave);
+      } finally {
+        giveBack();
+      }
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async #readAtOnce(
+    repository: RepositoryName,
+    layer: Digest,
+    place: Place,
+    signal: AbortSignal,
+  ): Promise<ContentStream> {
+    const giveBack = await this.#slots.take(signal);
+    try {
+      const parts: Buffer[] = [];
+      for await (const part of this.#read(repository, layer, place, signal)) parts.push(Buffer.from(part));
+      return {
+        close: async () => undefined,
+        async *[Symbol.asyncIterator]() {
+          yield* parts;
+        },
+      };
     } finally {
       giveBack();
     }
   }
 
   #begin(signal: AbortSignal): Reading {
-    return { until: performance.now() + this.#limits.seconds * 1000, signal };
+    return new Reading(this.#limits.seconds, signal, this.#now);
   }
 
   async #index(repository: RepositoryName, layer: Digest, reading: Reading): Promise<Listing> {
@@ -168,17 +206,18 @@ export class Layers {
   async *#read(
     repository: RepositoryName,
     layer: Digest,
-    { offset, size }: { readonly offset: number; readonly size: number },
+    { offset, size }: Place,
     signal: AbortSignal,
   ): AsyncGenerator<Buffer> {
     if (size === 0) return;
     const { open, close, explain } = await this.#open(repository, layer);
     try {
       const compression: Compression = await findCompression(open);
+      const reading = this.#begin(signal);
       const chunks =
         compression === 'none'
           ? open.stream({ start: offset, end: offset + size - 1 })
-          : readLayer(open, compression, this.#limits, this.#begin(signal));
+          : readLayer(open, compression, this.#limits, reading);
       let skip = compression === 'none' ? 0 : offset;
       let left = size;
       for await (const chunk of chunks as AsyncIterable<Buffer>) {
@@ -186,7 +225,12 @@ export class Layers {
         const part = chunk.subarray(Math.min(skip, chunk.length)).subarray(0, left);
         skip -= Math.min(skip, chunk.length);
         left -= part.length;
-        if (part.length > 0) yield part;
+        if (part.length > 0) {
+          // Whoever takes it may be slow; limits.slowestTransfer says how slow.
+          const goOn = reading.pause();
+          yield part;
+          goOn();
+        }
         if (left === 0) return;
       }
       throw new TarFault('it ends too early');
@@ -243,15 +287,31 @@ export class Layers {
   }
 }
 
-/** A generator whose first step was made already; it is closed also where nobody ever reads on. */
-function resumed(first: IteratorResult<Buffer, void>, rest: AsyncGenerator<Buffer, void>): ContentStream {
-  return {
-    close: async () => {
+/**
+ * A generator whose first step was made already; it is closed also where nobody ever reads on. `leave` is called at its end, more
+ * than once perhaps.
+ */
+function resumed(
+  first: IteratorResult<Buffer, void>,
+  rest: AsyncGenerator<Buffer, void>,
+  leave: () => void,
+): ContentStream {
+  const close = async (): Promise<void> => {
+    try {
       await rest.return();
-    },
+    } finally {
+      leave();
+    }
+  };
+  return {
+    close,
     async *[Symbol.asyncIterator]() {
-      if (!first.done) yield first.value;
-      yield* rest;
+      try {
+        if (!first.done) yield first.value;
+        yield* rest;
+      } finally {
+        await close();
+      }
     },
   };
 }

@@ -12,6 +12,23 @@ export class ZstdFault extends Error {
   override readonly name = 'ZstdFault';
 }
 
+/** A frame whose window is larger than is held here. */
+export class ZstdWindowError extends Error {
+  override readonly name = 'ZstdWindowError';
+  /** In bytes. */
+  readonly window: number;
+  constructor(window: number) {
+    super(`a window of ${window} bytes`);
+    this.window = window;
+  }
+}
+
+/**
+ * What a decompressor may have to keep of what it wrote, in bytes. `zstd` needs 8 MiB up to level 19 and 32 MiB at 20, clients
+ * that compress in Go need 8 MiB, before 2024 32 MiB at their highest levels. Beyond are 21, 22 and --long.
+ */
+export const largestWindow = 32 * 1024 * 1024;
+
 const magicNumber = 0xfd2fb528;
 const skippableMagic = 0x184d2a50;
 
@@ -29,7 +46,7 @@ export class ZstdFrames {
     return this.#at === 'magic' && this.#held.length === 0;
   }
 
-  /** The pieces of frames in the next bytes. Throws ZstdFault. */
+  /** The pieces of frames in the next bytes. Throws ZstdFault, and ZstdWindowError before anything of that frame. */
   *split(chunk: Buffer): Generator<FramePiece> {
     const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     let begin = 0;
@@ -64,6 +81,8 @@ export class ZstdFrames {
     if (this.#at === 'descriptor') {
       const [descriptor] = bytes;
       if (descriptor === undefined || bytes.length < headerLength(descriptor)) return undefined;
+      const window = windowOf(bytes, descriptor);
+      if (window > largestWindow) throw new ZstdWindowError(window);
       this.#hasChecksum = (descriptor & 0x04) !== 0;
       this.#at = 'block';
       return headerLength(descriptor);
@@ -95,9 +114,30 @@ export class ZstdFrames {
 
 /** The frame header behind the magic number: descriptor, window, dictionary, content size. */
 function headerLength(descriptor: number): number {
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  const dictionary = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  const single = isSingleSegment(descriptor);
   const sizeFlag = descriptor >> 6;
-  const contentSize = sizeFlag === 0 ? (isSingleSegment ? 1 : 0) : 2 ** sizeFlag;
-  return 1 + (isSingleSegment ? 0 : 1) + dictionary + contentSize;
+  const contentSize = sizeFlag === 0 ? (single ? 1 : 0) : 2 ** sizeFlag;
+  return 1 + (single ? 0 : 1) + dictionaryLength(descriptor) + contentSize;
+}
+
+/** The window of a frame, in bytes; of a single segment that is all of its content. */
+function windowOf(header: Buffer, descriptor: number): number {
+  if (!isSingleSegment(descriptor)) {
+    const byte = header.readUInt8(1);
+    const base = 2 ** (10 + (byte >> 3));
+    return base + (base / 8) * (byte & 7);
+  }
+  const at = 1 + dictionaryLength(descriptor);
+  const sizeFlag = descriptor >> 6;
+  if (sizeFlag === 3) return Number(header.readBigUInt64LE(at));
+  // Two bytes count on from where one byte ends.
+  return header.readUIntLE(at, 2 ** sizeFlag) + (sizeFlag === 1 ? 256 : 0);
+}
+
+function isSingleSegment(descriptor: number): boolean {
+  return (descriptor & 0x20) !== 0;
+}
+
+function dictionaryLength(descriptor: number): number {
+  return [0, 1, 2, 4][descriptor & 3] ?? 0;
 }

@@ -3,7 +3,7 @@
 import type { Origin, Page } from './terms.ts';
 
 /** The actions of distribution's notifications. */
-export const hookEvents = ['push', 'delete', 'pull', 'mount'] as const;
+export const hookEvents = ['push', 'delete', 'pull', 'mount', 'restore'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 
 export const hookFormats = ['distribution', 'cloudevents'] as const;

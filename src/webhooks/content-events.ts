@@ -1,5 +1,5 @@
 // Events of content as the outside is told of them, by webhooks and by the live stream alike: the event rows in the four actions
-// of distribution's notifications, each change once.
+// of distribution's notifications and one of Berth's own, each change once.
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { EventStore, RegistryEvent } from '../storage/metadata-store.ts';
@@ -40,6 +40,8 @@ const meanings: Readonly<Record<string, Pick<ContentEvent, 'type' | 'kind'> | un
   // A manifest that was deleted is there again.
   restore: { type: 'push', kind: 'manifest' },
   'repository.remove': { type: 'delete', kind: 'repository' },
+  // One event for all of its tags, and of a type of its own: a push without a digest would be none to those who know push.
+  'repository.restore': { type: 'restore', kind: 'repository' },
 };
 
 /**

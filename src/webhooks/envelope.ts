@@ -18,7 +18,14 @@ export interface Envelope {
   readonly body: Buffer;
 }
 
-const methods = { push: 'PUT', delete: 'DELETE', pull: 'GET', mount: 'POST', test: 'POST' } as const;
+const methods = {
+  push: 'PUT',
+  delete: 'DELETE',
+  pull: 'GET',
+  mount: 'POST',
+  restore: 'POST',
+  test: 'POST',
+} as const;
 
 /** The same for every attempt, and for every hook: whoever sees it twice knows the event. */
 export function eventId(event: Pick<ContentEvent, 'seq'>, { instance }: Source): string {

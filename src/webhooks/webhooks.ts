@@ -32,6 +32,8 @@ export interface WebhooksOptions {
 
 /** Deliveries that are under way at the same time, and rows that are looked at in one turn. */
 const mostAtOnce = 64;
+/** Of those, by hooks of one namespace: slow endpoints of one leave seven eighths to the others. */
+const mostOfNamespace = 8;
 const rowsAtOnce = 200;
 const hooksAtOnce = 200;
 /** A hook with more pending deliveries tries nothing new for a while after each failure. */
@@ -48,7 +50,7 @@ export class Webhooks {
   readonly #timers: Timers;
   readonly #random: () => number;
   readonly #followers = new Map<number, Follower>();
-  readonly #gate = new Gate(mostAtOnce);
+  readonly #gate = new Gate(mostAtOnce, mostOfNamespace);
   readonly #tested = new Set<number>();
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
@@ -334,7 +336,7 @@ export class Webhooks {
 
   async #send(hook: Webhook, event: SentEvent, id: string, number: number): Promise<SendResult> {
     const source = await this.#source();
-    return await this.#gate.pass(() => {
+    return await this.#gate.pass(hook.namespace, () => {
       const now = this.#options.clock.unixSeconds();
       const message = messageOf(hook, event, { id, source, now, number });
       return this.#options.sender.post(hook.url, message, this.#stop.signal);

@@ -37,8 +37,11 @@ class Stream {
   }
 
   async #read(): Promise<void> {
-    for await (const { id, name, data } of readEvents(this.#reply, (told) => {
-      this.lastId = told;
+    for await (const { id, name, data } of readEvents(this.#reply, {
+      id: (told) => {
+        this.lastId = told;
+      },
+      retry: () => undefined,
     })) {
       this.told.push({ id: id ?? '', event: name, data: JSON.parse(data) });
       for (const { count, resolve } of this.#waiting) if (this.told.length >= count) resolve();
@@ -131,6 +134,33 @@ describe('the live stream', () => {
       });
     await stream.until(1);
     assert.deepEqual(shown(stream.told), ['delete acme/web:v1']);
+  });
+
+  it('tells of a repository that comes back, once for all of its tags', async (t) => {
+    const api = await startApi(t);
+    for (const tag of ['v1', 'v2', 'v3']) await push(api, 'acme/web', tag);
+    const stream = await open(api, api.admin.secret, '?repository=acme/**');
+    await api.admin.delete('/repositories/acme/web');
+    const [{ id }] = (await api.admin.get('/deleted?kind=repository')).body.items;
+    // A dry run is told to nobody.
+    assert.equal((await api.admin.post(`/deleted/${id}/restore?dryRun=true`, {})).status, 200);
+    assert.equal((await api.admin.post(`/deleted/${id}/restore`, { name: 'acme/again' })).status, 200);
+    await push(api, 'acme/again', 'v4');
+    await stream.until(3);
+    assert.deepEqual(
+      stream.told.map(({ event, data }) => [
+        event,
+        data.kind,
+        data.repository,
+        data.tag,
+        data.digest === null,
+      ]),
+      [
+        ['delete', 'repository', 'acme/web', null, true],
+        ['restore', 'repository', 'acme/again', null, true],
+        ['push', 'manifest', 'acme/again', 'v4', false],
+      ],
+    );
   });
 
   it('goes on where one was, each event once, over a restart of the stream', async (t) => {

@@ -8,7 +8,7 @@ import { type ApiRegistry, assertProblem, startApi } from '../support/api.ts';
 import { pushLayers } from '../support/layered-images.ts';
 import { startRegistry } from '../support/registry.ts';
 import { shareApi } from '../support/shared-api.ts';
-import { type Member, makeGzip, makeTar } from '../support/tars.ts';
+import { type Member, makeGzip, makeTar, makeZstd } from '../support/tars.ts';
 
 const targetOf = ({ registry, admin }: ApiRegistry, name = 'acme/web') => ({
   url: registry.url,
@@ -289,6 +289,18 @@ describe('limits of inspection', () => {
     // Small ones of zeros are honest.
     await pushLayers(targetOf(api), 'honest', { layers: [gzipSync(makeTar([zeros(8 * 1024 * 1024)]))] });
     assert.equal((await api.admin.get('/repositories/acme%2Fweb/-/manifests/honest/files')).status, 200);
+  });
+
+  it('refuse zstd whose window is more than is held in memory', async (t) => {
+    const api = await startApi(t);
+    for (const [tag, log] of [
+      ['w25', 25],
+      ['w27', 27],
+    ] as const)
+      await pushLayers(targetOf(api), tag, { layers: [makeZstd(makeTar(base), log)] });
+    assert.equal((await api.admin.get('/repositories/acme%2Fweb/-/manifests/w25/files')).status, 200);
+    const reply = await api.admin.get('/repositories/acme%2Fweb/-/manifests/w27/files');
+    assertProblem(reply, 413, 'invalid', /layer sha256:\w+: .*a window of 128 MiB.*32 MiB/);
   });
 
   it('refuse to read out files that are too large', async (t) => {

@@ -305,6 +305,25 @@ describe('a user who leaves', () => {
   });
 });
 
+describe('a user with many repositories', () => {
+  it('hands them on, and where that is stopped each is here or there and the rest follows', async (t) => {
+    const { admin } = await startWorld(t);
+    const names = Array.from({ length: 120 }, (_, index) => `r${String(index).padStart(3, '0')}`);
+    for (const name of names) await admin.post('/repositories', { name: `sam/${name}` });
+    await admin.put('/namespaces/acme/quota', { bytes: null, repositories: 70 });
+    const stopped = await admin.delete('/users/sam?transferTo=acme');
+    // With the one that was there before.
+    assertProblem(stopped, 403, 'quota-exceeded', /^sam\/r069: .*70 of 121 repositories were moved/);
+    const where = async (namespace: string): Promise<number> =>
+      (await admin.get(`/repositories?namespace=${namespace}&limit=1000`)).body.items.length;
+    assert.deepEqual([await where('acme'), await where('sam')], [70, 51]);
+    await admin.put('/namespaces/acme/quota', { bytes: null, repositories: null });
+    assert.equal((await admin.delete('/users/sam?transferTo=acme')).status, 204);
+    assert.equal(await where('acme'), 121);
+    assertProblem(await admin.get('/users/sam'), 404, 'not-found');
+  });
+});
+
 describe('an organization that was removed', () => {
   it('comes back with its members and repositories', async (t) => {
     const { admin, sam, registry, addUser, v2 } = await startWorld(t);

@@ -1,5 +1,6 @@
 // berth image: what a person sees of an image, and bytes that come as they are.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -116,6 +117,39 @@ test('berth image save writes a whole archive or none', async (t) => {
     [],
   );
   assert.equal((await berth.tries('image', 'save', 'acme/web:v1', '-o', 'no/such/folder/x.tar')).code, 1);
+});
+
+test('what berth writes reaches a slow reader whole', async (t) => {
+  const { registry, target, folder } = await start(t);
+  const members = Array.from({ length: 2000 }, (_, index) => ({ name: `${index}-${'n'.repeat(90)}` }));
+  await pushLayers(target, 'large', { layers: [randomBytes(16 * 1024 * 1024)] });
+  await pushLayers(target, 'many', { layers: [makeGzip(members)] });
+  const archive = await fetch(`${registry.url}/api/v1/repositories/acme%2Fweb/-/archive?reference=large`);
+  const { byteLength } = await archive.arrayBuffer();
+  const names = members.reduce((sum, { name }) => sum + name.length + 2, 0);
+  for (const [command, bytes] of [
+    [['image', 'save', 'acme/web:large'], byteLength],
+    [['image', 'files', 'acme/web:many', '-q'], names],
+  ] as const) {
+    // Reads nothing until the command has had every chance to end, or waits for its reader.
+    const script = `{ ${process.execPath} src/main.ts "$@"; echo $? > ${folder}/code; } | { sleep 2; wc -c; }`;
+    const program = ['sh', '-c', script, 'sh'];
+    const { stdout, stderr } = await runCommand(t, [...command, '--data', registry.data], {
+      program,
+      folder: join(import.meta.dirname, '../..'),
+    });
+    assert.deepEqual([Number(stdout), stderr], [bytes, '']);
+    assert.equal(await readFile(join(folder, 'code'), 'utf8'), '0\n');
+  }
+});
+
+test('what berth cannot write is a failure', async (t) => {
+  const { target, registry } = await start(t);
+  await pushLayers(target, 'large', { layers: [randomBytes(1024 * 1024)] });
+  const program = ['sh', '-c', `exec ${process.execPath} src/main.ts "$@" > /dev/full`, 'sh'];
+  const args = ['image', 'save', 'acme/web:large', '--data', registry.data];
+  const { code, stderr } = await runCommand(t, args, { program, folder: join(import.meta.dirname, '../..') });
+  assert.deepEqual([code, stderr], [1, 'berth: the output cannot be written: ENOSPC\n']);
 });
 
 test('berth image tells of indexes, artifacts and referrers', async (t) => {

@@ -1,5 +1,7 @@
 // `berth webhook` and `berth events` against a real server.
 import assert from 'node:assert/strict';
+import { createServer, type ServerResponse, request as send } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { makeTestFolder, startCommand } from '../support/berth-command.ts';
@@ -148,4 +150,74 @@ describe('berth events', () => {
     await following.untilPrinted(/"tag":"v2"/);
     await following.end();
   });
+
+  it('goes on past what a proxy answers meanwhile, and ends where the registry refuses', async (t) => {
+    const folder = await makeTestFolder(t);
+    const server = await startBerth(t, { dataFolder: join(folder, 'data') });
+    const proxy = await startProxy(t, server.url);
+    const args = ['events', '-r', proxy.url, '--type', 'push'];
+    const following = await startCommand(t, args, { folder });
+    await following.untilPrinted(/following; Ctrl-C ends it/);
+    await pushImage(server.url, 'acme/web', 'v1');
+    await following.untilPrinted(/"tag":"v1"/);
+    const before = proxy.asked.length;
+    proxy.fail(502, 503, 504, 500, 'broken');
+    // Nothing of what happens meanwhile is missed.
+    await pushImage(server.url, 'acme/web', 'v2');
+    await following.untilPrinted(/"tag":"v2"/);
+    const asked = proxy.asked.slice(before);
+    assert.equal(asked.length, 6);
+    assert.deepEqual([...new Set(asked)].length, 1, `always after the same event: ${asked}`);
+    for (const status of [502, 503, 504]) {
+      await following.untilPrinted(new RegExp(`failed, with ${status} of a proxy.* made again in 1 s`));
+    }
+    proxy.fail(404);
+    const { code, stderr } = await following.ended;
+    assert.deepEqual([code, /answered 404/.test(stderr)], [1, true], stderr);
+    proxy.fail(502);
+    const never = await startCommand(t, args, { folder });
+    assert.equal((await never.ended).code, 1, 'what never was there is not waited for');
+  });
 });
+
+/** Stands before a registry, ends streams and answers the next requests for them as told; asks for short pauses. */
+async function startProxy(t: TestContext, target: string) {
+  const failures: (number | 'broken')[] = [];
+  const asked: (string | undefined)[] = [];
+  const open = new Set<ServerResponse>();
+  const server = createServer((request, response) => {
+    const { method, headers, url = '/' } = request;
+    const isStream = url.startsWith('/api/v1/events');
+    if (isStream) asked.push(String(headers['last-event-id']));
+    const failure = isStream ? failures.shift() : undefined;
+    if (failure === 'broken') return void request.socket.destroy();
+    if (failure !== undefined) {
+      return void response.writeHead(failure, { 'content-type': 'text/html' }).end('<h1>oops</h1>');
+    }
+    if (isStream) open.add(response.on('close', () => open.delete(response)));
+    const forwarded = send(new URL(url, target), { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.setEncoding('utf8').on('data', (text: string) => {
+        response.write(text.replace('retry: 2000', 'retry: 10'));
+      });
+      answer.on('end', () => response.end()).on('error', () => response.destroy());
+      response.on('close', () => answer.destroy());
+    });
+    forwarded.on('error', () => response.destroy());
+    request.pipe(forwarded);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    /** The Last-Event-ID of each request for a stream. */
+    asked,
+    fail: (...next: (number | 'broken')[]) => {
+      failures.push(...next);
+      for (const response of open) response.destroy();
+    },
+  };
+}

@@ -114,6 +114,18 @@ describe('webhooks', () => {
     assert.equal(silent.received.length, 1);
   });
 
+  test('of slow endpoints hold up those of their own namespace alone', async (t) => {
+    const bench = await openHooks(t);
+    const [slow, other] = [await startReceiver(t), await startReceiver(t)];
+    slow.answer(() => undefined);
+    await push(bench);
+    for (let index = 0; index < 70; index += 1) await bench.add(slow.url, { namespace: 'acme' });
+    await bench.add(other.url);
+    await push(bench);
+    await other.until(1);
+    assert.ok(slow.received.length <= 8, `${slow.received.length} deliveries of one namespace`);
+  });
+
   test('that refuse one event are told of the others, and of that one later', async (t) => {
     const bench = await openHooks(t);
     const receiver = await startReceiver(t);

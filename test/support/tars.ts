@@ -25,6 +25,13 @@ export function makeTar(members: readonly Member[], end = true): Buffer {
   return Buffer.concat([...members.map(memberBytes), ...(end ? [Buffer.alloc(1024)] : [])]);
 }
 
+/** One frame of zstd that asks for a window of 2 to this power, its content (up to 128 KiB) as it is. */
+export function makeZstd(content: Buffer, windowLog: number): Buffer {
+  const block = Buffer.alloc(3);
+  block.writeUIntLE((content.length << 3) | 1, 0, 3);
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3]), block, content]);
+}
+
 export function makeGzip(members: readonly Member[]): Buffer {
   return gzipSync(makeTar(members));
 }

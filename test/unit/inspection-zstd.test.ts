@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
-import { ZstdFault, ZstdFrames } from '../../src/inspection/zstd-frames.ts';
+import { largestWindow, ZstdFault, ZstdFrames, ZstdWindowError } from '../../src/inspection/zstd-frames.ts';
+import { makeZstd } from '../support/tars.ts';
 
 function skippable(bytes: string): Buffer {
   const header = Buffer.alloc(8);
@@ -55,5 +56,47 @@ describe('a zstd stream', () => {
       assert.throws(() => decode(bytes.subarray(0, length), 7), ZstdFault, `${length} bytes`);
     }
     assert.throws(() => decode(Buffer.concat([bytes, Buffer.from('something else')]), 7), ZstdFault);
+  });
+
+  it('whose window is more than is held in memory is refused at its header', () => {
+    const text = 'hello';
+    const compress = (windowLog: number) => makeZstd(Buffer.from(text), windowLog);
+    for (const log of [13, 23, 25]) assert.equal(decode(compress(log), 3), text);
+    for (const log of [26, 27]) {
+      assert.throws(
+        () => decode(Buffer.concat([compress(20), compress(log)]), 3),
+        (error) => error instanceof ZstdWindowError && error.window === 2 ** log,
+      );
+    }
+    // A single segment is its own window: one, two, four or eight bytes tell its size.
+    const segment = (flag: number, size: bigint) => {
+      const sizeBytes = Buffer.alloc(8);
+      sizeBytes.writeBigUInt64LE(size);
+      const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, (flag << 6) | 0x20]);
+      const emptyBlock = Buffer.from([1, 0, 0]);
+      return Buffer.concat([header, sizeBytes.subarray(0, 2 ** flag), emptyBlock]);
+    };
+    const most = BigInt(largestWindow);
+    const split = (bytes: Buffer) => [...new ZstdFrames().split(bytes)];
+    for (const [flag, size] of [
+      [0, 255n],
+      [1, 65_535n],
+      [2, most],
+      [3, most],
+    ] as const)
+      assert.equal(split(segment(flag, size)).length, 1);
+    for (const [flag, size] of [
+      [2, most + 1n],
+      [3, most + 1n],
+      [3, 2n ** 63n],
+    ] as const)
+      assert.throws(() => split(segment(flag, size)), ZstdWindowError);
+    // Between powers of two the window grows in eighths.
+    const eighths = (byte: number) => Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, byte, 1, 0, 0]);
+    assert.equal(split(eighths(0x78)).length, 1);
+    assert.throws(
+      () => split(eighths(0x79)),
+      (error) => error instanceof ZstdWindowError && error.window === 36 * 1024 * 1024,
+    );
   });
 });

@@ -11,6 +11,7 @@ import { judge, messageOf } from '../../src/webhooks/attempts.ts';
 import { longestWaitSeconds, waitSeconds } from '../../src/webhooks/back-off.ts';
 import { type ContentEvent, toContentEvent } from '../../src/webhooks/content-events.ts';
 import { envelopeOf } from '../../src/webhooks/envelope.ts';
+import { Gate } from '../../src/webhooks/gate.ts';
 import { createHookSecret, signatureHeaders } from '../../src/webhooks/signature.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
@@ -224,6 +225,12 @@ describe('an event row', () => {
       ['delete', 'repository', 'acme/web'],
     );
     assert.equal(toContentEvent({ ...gone, kind: 'repository.update' }, undefined), undefined);
+    // One event for a repository that comes back, whatever was in it.
+    const restored = toContentEvent({ ...gone, kind: 'repository.restore' }, undefined);
+    assert.deepEqual(
+      [restored?.type, restored?.kind, restored?.repository, restored?.digest],
+      ['restore', 'repository', 'acme/web', undefined],
+    );
     assert.equal(toContentEvent(row({ repository: undefined }), undefined), undefined);
   });
 });
@@ -294,5 +301,71 @@ describe('after an attempt', () => {
         },
       ),
     );
+  });
+});
+
+describe('the places of deliveries', () => {
+  /** Work that says when it begins, and ends when it is told. */
+  function works(gate: Gate) {
+    const began: string[] = [];
+    const ends = new Map<string, () => void>();
+    return {
+      began,
+      begin: (name: string) => {
+        const [owner = ''] = name.split('/');
+        return gate.pass(owner, () => {
+          began.push(name);
+          return new Promise<void>((resolve) => ends.set(name, resolve));
+        });
+      },
+      end: async (name: string) => {
+        ends.get(name)?.();
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+    };
+  }
+
+  test('are for others, too, where one has much to send', async () => {
+    const { began, begin, end } = works(new Gate(4, 2));
+    const all = ['a/1', 'a/2', 'a/3', 'a/4', 'b/1', 'c/1', 'd/1', 'b/2'].map(begin);
+    assert.deepEqual(began, ['a/1', 'a/2', 'b/1', 'c/1']);
+    // The place of one goes to who has none, before who came earlier and has some.
+    await end('b/1');
+    assert.deepEqual(began.slice(4), ['d/1']);
+    await end('c/1');
+    assert.deepEqual(began.slice(5), ['b/2']);
+    // One that nobody else wants stays empty while its owner has as many as are allowed.
+    await end('d/1');
+    await end('b/2');
+    assert.deepEqual(began.slice(6), []);
+    await end('a/1');
+    assert.deepEqual(began.slice(6), ['a/3']);
+    for (const name of ['a/2', 'a/3', 'a/4']) await end(name);
+    await Promise.all(all);
+  });
+
+  test('are given back by what fails, and none is lost or given twice', async () => {
+    const gate = new Gate(5, 2);
+    let [inside, most, done] = [0, 0, 0];
+    const ofOwner = new Map<number, number>();
+    const settled = await Promise.allSettled(
+      Array.from({ length: 300 }, (_, index) =>
+        gate.pass(String(index % 7), async () => {
+          const owner = index % 7;
+          inside += 1;
+          most = Math.max(most, inside);
+          ofOwner.set(owner, (ofOwner.get(owner) ?? 0) + 1);
+          assert.ok((ofOwner.get(owner) ?? 0) <= 2);
+          for (let turn = 0; turn < index % 5; turn += 1)
+            await new Promise((resolve) => setImmediate(resolve));
+          inside -= 1;
+          done += 1;
+          ofOwner.set(owner, (ofOwner.get(owner) ?? 0) - 1);
+          if (index % 3 === 0) throw new Error('refused');
+        }),
+      ),
+    );
+    assert.deepEqual([done, most, inside], [300, 5, 0]);
+    assert.equal(settled.filter(({ status }) => status === 'rejected').length, 100);
   });
 });

@@ -4,7 +4,7 @@ import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { type Door, type DoorOptions, openDoor } from './door.ts';
 import { type Answer, exchange, open } from './http.ts';
-import { problemError } from './problem.ts';
+import { AnswerError, problemError } from './problem.ts';
 
 /** A list is a member that is repeated. */
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
@@ -154,7 +154,7 @@ export class Api {
     return answer;
   }
 
-  #refusal({ status, headers, body }: Answer): CommandError {
+  #refusal({ status, headers, body }: Answer): AnswerError {
     const { kind, target, host, credential } = this.door;
     const error = problemError(
       status,
@@ -167,7 +167,7 @@ export class Api {
       credential === undefined
         ? `sign in first: berth login ${host} (or podman login ${host}, or BERTH_TOKEN)`
         : `the credentials are from ${credential.from}`;
-    return new CommandError(exitCodes.notAllowed, `${error.message}\n${hint}`, { cause: error });
+    return new AnswerError(status, exitCodes.notAllowed, `${error.message}\n${hint}`, { cause: error });
   }
 }
 

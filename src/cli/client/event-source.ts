@@ -10,10 +10,17 @@ export interface ServerEvent {
 
 const longestEvent = 1024 * 1024;
 
-/** Every event with data, until the stream ends. `onId` is told each id, also of those without. */
+export interface StreamListener {
+  /** Told each id, also of events without data. */
+  id(id: string): void;
+  /** How long to wait before the connection is made again, in milliseconds. */
+  retry(milliseconds: number): void;
+}
+
+/** Every event with data, until the stream ends. */
 export async function* readEvents(
   response: IncomingMessage,
-  onId: (id: string) => void,
+  listener: StreamListener,
 ): AsyncGenerator<ServerEvent> {
   let rest = '';
   let id: string | undefined;
@@ -23,10 +30,12 @@ export async function* readEvents(
     if (rest.length > longestEvent) throw new Error('an event is too long: that is not Berth');
     for (const block of blocks) {
       const fields = parse(block);
+      const retry = fields.get('retry');
+      if (retry !== undefined && /^\d{1,9}$/.test(retry)) listener.retry(Number(retry));
       const told = fields.get('id');
       if (told !== undefined) {
         id = told;
-        onId(told);
+        listener.id(told);
       }
       const data = fields.get('data');
       if (data !== undefined) yield { id, name: fields.get('event') ?? 'message', data };

@@ -23,22 +23,32 @@ const exitCodeOf: Readonly<Record<string, ExitCode>> = {
   'precondition-required': exitCodes.refused,
 };
 
+/** A command's end by an answer that is no success, of the registry or of a proxy before it. */
+export class AnswerError extends CommandError {
+  readonly status: number;
+
+  constructor(status: number, code: ExitCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+    this.status = status;
+  }
+}
+
 /** A command's end with the server's own words. `problem` stays readable for commands that know better what to say. */
-export class ProblemError extends CommandError {
+export class ProblemError extends AnswerError {
   readonly problem: Problem;
 
   constructor(problem: Problem, message: string) {
-    super(exitCodeOf[problem.code] ?? exitCodes.failed, message);
+    super(problem.status, exitCodeOf[problem.code] ?? exitCodes.failed, message);
     this.problem = problem;
   }
 }
 
 /** The error for an answer that is no success. `asker` names the registry, for answers that are not Berth's. */
-export function problemError(status: number, contentType: string, body: string, asker: string): CommandError {
+export function problemError(status: number, contentType: string, body: string, asker: string): AnswerError {
   const problem = parseProblem(status, contentType, body);
   if (problem === undefined) {
     const message = `${asker} answered ${status} and not in the way of Berth's management API; is it Berth?`;
-    return new CommandError(status === 401 ? exitCodes.notAllowed : exitCodes.failed, message);
+    return new AnswerError(status, status === 401 ? exitCodes.notAllowed : exitCodes.failed, message);
   }
   const lines = [problem.detail ?? problem.title];
   // One fault alone is the detail itself.

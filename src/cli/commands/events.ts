@@ -3,9 +3,12 @@ import type { Command } from 'commander';
 import { parsePattern } from '../../auth/pattern.ts';
 import { hookEvents } from '../../storage/webhook-store.ts';
 import type { Api, Query } from '../client/api.ts';
-import { readEvents } from '../client/event-source.ts';
+import { readEvents, type StreamListener } from '../client/event-source.ts';
+import { AnswerError, ProblemError } from '../client/problem.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
+import { put } from '../output/stream.ts';
+import { escapeControls } from '../output/text.ts';
 import { type Call, define } from './define.ts';
 
 interface EventsOptions {
@@ -17,13 +20,16 @@ interface EventsOptions {
 
 const firstPauseMilliseconds = 500;
 const longestPauseMilliseconds = 30_000;
+/** More than that no registry is believed. */
+const longestRetryMilliseconds = 600_000;
 
 export function addEvents(program: Command, context: CommandContext): void {
   define<EventsOptions>(program, context, {
     usage: 'events',
     about: 'follow pushes, deletes and pulls as they happen: one line of JSON an event, until Ctrl-C',
     notes:
-      'Only events of repositories that you may read come. A connection that breaks is made again and goes on where it was.\n' +
+      'Only events of repositories that you may read come. A connection that breaks is made again and goes on where it was,\n' +
+      'also where a proxy answers 502, 503 or 504 meanwhile. It ends where the registry refuses.\n' +
       '--after goes on after an event that was seen earlier, by its id.',
     examples: [
       'events',
@@ -62,46 +68,62 @@ function numberOf(text: string | undefined, option: string): number | undefined 
   throw new CommandError(exitCodes.wrongUsage, `${option}: found ${JSON.stringify(text)}, allowed: a number`);
 }
 
+/** How far the stream was read, and how long to wait before it is asked for again. */
+interface Place {
+  last: string | undefined;
+  printed: number;
+  /** What the registry asks for, in milliseconds. */
+  retry: number;
+  pause: number;
+}
+
 /** Runs until the process is interrupted, the registry refuses, or there were as many as wanted. */
 async function follow({ api, options, context }: Call<EventsOptions>): Promise<void> {
   const query = queryOf(options);
   const most = numberOf(options.count, '--count') ?? Number.POSITIVE_INFINITY;
-  const place = { last: options.after, printed: 0 };
-  let pause = firstPauseMilliseconds;
+  const first = firstPauseMilliseconds;
+  const place: Place = { last: options.after, printed: 0, retry: first, pause: first };
   while (place.printed < most) {
+    let why = 'the connection ended';
     try {
-      const before = place.last;
       await readOnce(api, query, place, most, context);
-      if (place.last !== before) pause = firstPauseMilliseconds;
     } catch (error) {
-      // A registry that refuses goes on refusing; one that is being restarted does not.
       if (!isPassing(error) || place.last === undefined) throw error;
+      why = reasonOf(error) ?? why;
     }
     if (place.printed >= most) return;
-    context.stderr.write('the connection ended; it is made again\n');
-    await new Promise((resolve) => setTimeout(resolve, pause));
-    pause = Math.min(longestPauseMilliseconds, pause * 2);
+    context.stderr.write(`${escapeControls(why)}; it is made again in ${Math.ceil(place.pause / 1000)} s\n`);
+    await new Promise((resolve) => setTimeout(resolve, place.pause));
+    place.pause = Math.min(Math.max(longestPauseMilliseconds, place.retry), place.pause * 2);
   }
 }
 
 async function readOnce(
   api: Api,
   query: Query,
-  place: { last: string | undefined; printed: number },
+  place: Place,
   most: number,
   { stdout, stderr }: CommandContext,
 ): Promise<void> {
   const headers = place.last === undefined ? {} : { 'last-event-id': place.last };
   const response = await api.stream('events', query, headers);
-  try {
-    for await (const { name, data } of readEvents(response, (id) => {
+  const listener: StreamListener = {
+    retry: (milliseconds) => {
+      place.retry = Math.min(longestRetryMilliseconds, milliseconds);
+    },
+    id: (id) => {
       if (place.last === undefined) stderr.write('following; Ctrl-C ends it\n');
       place.last = id;
-    })) {
+      // It was there: what fails next is a failure of its own.
+      place.pause = place.retry;
+    },
+  };
+  try {
+    for await (const { name, data } of readEvents(response, listener)) {
       if (name === 'gap') stderr.write('some of what happened meanwhile is not kept any more\n');
       else if (name === 'end') refuse(data);
       else {
-        stdout.write(`${data}\n`);
+        await put(stdout, `${data}\n`);
         place.printed += 1;
         if (place.printed >= most) return;
       }
@@ -117,6 +139,16 @@ function refuse(data: string): void {
   if (!reason.includes('the server stops')) throw new CommandError(exitCodes.notAllowed, reason);
 }
 
+/** Why there is no stream, as a clause; undefined where it began and broke off. */
+function reasonOf(error: unknown): string | undefined {
+  if (error instanceof AnswerError && !(error instanceof ProblemError)) {
+    return `the connection failed, with ${error.status} of a proxy and not of the registry`;
+  }
+  return error instanceof CommandError ? `the connection failed (${error.message})` : undefined;
+}
+
+/** A registry that refuses goes on refusing; one that is being restarted does not, nor does the proxy before it. */
 function isPassing(error: unknown): boolean {
+  if (error instanceof AnswerError) return error.status >= 500;
   return !(error instanceof CommandError) || error.code === exitCodes.unreachable;
 }

@@ -4,12 +4,19 @@ import { rename, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { CommandContext } from '../context.ts';
+import type { CommandContext, Output } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { escapeControls } from './text.ts';
 
+/** Writes to stdout at the pace of whoever reads it, so that what is behind waits in the registry and not in memory. */
+export async function put(stdout: Output, text: string | Uint8Array): Promise<void> {
+  const isBehind = stdout.write(text) === false;
+  if (!isBehind || stdout.once === undefined) return;
+  await new Promise<void>((resolve) => stdout.once?.('drain', resolve));
+}
+
 /**
- * Writes an answer to stdout; to a terminal with control characters written out, because whoever made an image is not to steer the
+ * Writes an answer to stdout, at the pace of whoever reads it; to a terminal with control characters written out, because whoever made an image is not to steer the
  * terminal of who looks into it. Throws CommandError where the registry breaks it off.
  */
 export async function writeStream(stream: AsyncIterable<unknown>, { stdout }: CommandContext): Promise<void> {
@@ -21,10 +28,10 @@ export async function writeStream(stream: AsyncIterable<unknown>, { stdout }: Co
       .join('');
   try {
     for await (const part of stream) {
-      if (stdout.isTTY === true) stdout.write(shown(decoder.decode(part as Buffer, { stream: true })));
-      else stdout.write(part as Buffer);
+      if (stdout.isTTY === true) await put(stdout, shown(decoder.decode(part as Buffer, { stream: true })));
+      else await put(stdout, part as Buffer);
     }
-    if (stdout.isTTY === true) stdout.write(shown(decoder.decode()));
+    if (stdout.isTTY === true) await put(stdout, shown(decoder.decode()));
   } catch (error) {
     throw brokenOff(error);
   }

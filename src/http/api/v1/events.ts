@@ -40,7 +40,7 @@ export function eventRoutes(routes: Routes, context: ApiContext): void {
         Type.String({
           minLength: 1,
           maxLength: 100,
-          description: 'push, delete, mount, pull, with commas between',
+          description: 'push, delete, mount, pull, restore, with commas between',
         }),
       ),
     }),

@@ -16,6 +16,7 @@ export interface PlannedMove {
 
 const pageSize = 500;
 const mostNamed = 5;
+const movesAtOnce = 50;
 
 /** What would go where, in order of name. Throws the Problem of a namespace that is not there, or of names that are taken in it. */
 export async function planTransfer(
@@ -48,25 +49,44 @@ export async function planTransfer(
   return moves;
 }
 
-/** Moves them all. Throws the Problem that stops it, with how far it came. */
+/** Moves them all, some at a time, so that they share commits. Throws the Problem that stops it, with how far it came. */
 export async function transferRepositories(
   { registry }: ApiContext,
   moves: readonly PlannedMove[],
   origin: Origin,
 ): Promise<void> {
   const { repositories } = registry.metadata;
-  for (const [index, { from, to }] of moves.entries()) {
-    const soFar = `${index} of ${moves.length} repositories were moved; do it again for the rest`;
-    try {
-      const moved = await repositories.move({ from, to, origin });
-      // Deleted or moved by somebody else meanwhile: not there any more is what is wanted.
-      if (moved.outcome === 'moved' || moved.outcome === 'unknown') continue;
-    } catch (error) {
-      if (!(error instanceof QuotaExceededError)) throw error;
-      throw new Problem('quota-exceeded', `${from}: ${quotaDenied(error.excess).message}. ${soFar}`);
+  let done = 0;
+  while (done < moves.length) {
+    const some = moves.slice(done, done + movesAtOnce);
+    const tried = await Promise.allSettled(
+      some.map(({ from, to }) => repositories.move({ from, to, origin })),
+    );
+    // Deleted or moved by somebody else meanwhile: not there any more is what is wanted.
+    const went = tried.map(
+      (one) =>
+        one.status === 'fulfilled' && (one.value.outcome === 'moved' || one.value.outcome === 'unknown'),
+    );
+    done += went.filter((moved) => moved).length;
+    const stopped = went.indexOf(false);
+    if (stopped >= 0) {
+      throw whyStopped(some[stopped] as PlannedMove, tried[stopped], `${done} of ${moves.length}`);
     }
-    throw new Problem('exists', `the name ${to} was taken just now: move ${from} yourself. ${soFar}`);
   }
+}
+
+function whyStopped(
+  { from, to }: PlannedMove,
+  tried: PromiseSettledResult<unknown> | undefined,
+  howFar: string,
+): unknown {
+  const soFar = `${howFar} repositories were moved; do it again for the rest`;
+  if (tried?.status !== 'rejected') {
+    return new Problem('exists', `the name ${to} was taken just now: move ${from} yourself. ${soFar}`);
+  }
+  const error: unknown = tried.reason;
+  if (!(error instanceof QuotaExceededError)) return error;
+  return new Problem('quota-exceeded', `${from}: ${quotaDenied(error.excess).message}. ${soFar}`);
 }
 
 function nameIn(namespace: string, name: RepositoryName): RepositoryName {

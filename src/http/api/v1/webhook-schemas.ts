@@ -17,7 +17,7 @@ const url = Type.String({
 const events = Type.Array(Type.Enum([...hookEvents]), {
   minItems: 1,
   uniqueItems: true,
-  description: 'a list of push, delete, pull and mount',
+  description: 'a list of push, delete, pull, mount and restore',
 });
 const repositories = Type.String({
   minLength: 1,
