@@ -134,6 +134,8 @@ export interface UserStore {
     | { readonly outcome: 'exists' }
   >;
   find(name: string): Promise<User | undefined>;
+  /** Whether `add` would answer 'exists'. */
+  isTaken(name: string): Promise<boolean>;
   /** `q` is contained in name, full name or email. */
   list(
     options: NamePage & {

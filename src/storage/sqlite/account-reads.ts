@@ -31,6 +31,8 @@ const organization = `(SELECT id FROM namespace WHERE name = ? AND kind = 'organ
 
 export const sql = {
   user: `SELECT ${userColumns} FROM subject s WHERE s.name = ? AND s.kind = 'user' AND s.removed_at IS NULL`,
+  taken: `SELECT EXISTS (SELECT 1 FROM subject WHERE name = ?)
+    OR EXISTS (SELECT 1 FROM namespace WHERE name = ? AND kind <> 'unowned')`,
   users: `SELECT ${userColumns} FROM subject s WHERE s.kind = 'user' AND s.removed_at IS NULL AND s.name > @after
     AND (@disabled IS NULL OR (s.disabled_at IS NOT NULL) = @disabled)
     AND (@q = '' OR instr(s.name, lower(@q)) > 0 OR instr(lower(s.full_name), lower(@q)) > 0
@@ -66,7 +68,7 @@ export type AccountReads = ReturnType<typeof makeAccountReads>;
 
 export function makeAccountReads(db: Connection) {
   const statements: Statements = prepareAll(db, sql);
-  for (const key of ['userCount', 'repositoriesIn'] as const) statements[key].pluck();
+  for (const key of ['userCount', 'repositoriesIn', 'taken'] as const) statements[key].pluck();
   statements.password.raw();
   return {
     ...makeUserReads(statements),
@@ -81,6 +83,8 @@ function makeUserReads(statements: Statements) {
       const row = statements.user.get(name) as UserRow | undefined;
       return row && toUser(row);
     },
+
+    isTaken: (name: string) => statements.taken.get(name, name) === 1,
 
     listUsers(options: Parameters<UserStore['list']>[0]): Page<User> {
       const { after = '', q = '', state, limit } = options;

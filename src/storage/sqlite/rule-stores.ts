@@ -17,6 +17,7 @@ export function makeProtectionStore(
   const checks = new ProtectionChecks(reader);
   return {
     set: (options) => writer.run('setProtection', options),
+    judge: ({ namespace, rules }) => ask(() => reads.judge(namespace, rules)),
     list: (namespace) => ask(() => reads.listRules(namespace)),
     rulesOf: (repository, act) => ask(() => checks.heldBy(repository, act)),
     findProtected: (repository, origin) => ask(() => checks.findProtected(repository, origin)),

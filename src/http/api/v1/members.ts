@@ -78,6 +78,8 @@ function removeMember(routes: Routes, context: ApiContext): void {
       const { organization, user } = params;
       const there = await organizations.findMember(organization, user);
       if (there === undefined) throw notFound(`member ${user} of ${organization}`);
+      if (there.role === 'owner' && !(await hasOtherOwner(context, organization, user)))
+        throw lastOwner(user, organization);
       return { removes: [`member:${organization}/${user}`] };
     },
     handle: async ({ params, origin }) => {
@@ -88,6 +90,12 @@ function removeMember(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
+
+async function hasOtherOwner({ registry }: ApiContext, organization: string, user: string): Promise<boolean> {
+  const { organizations } = registry.metadata.accounts;
+  const { items } = await organizations.listMembers(organization, { limit: Number.MAX_SAFE_INTEGER - 1 });
+  return items.some(({ name, role }) => role === 'owner' && name !== user);
 }
 
 function lastOwner(user: string, organization: string): Problem {

@@ -140,7 +140,7 @@ function removeOne(routes: Routes, context: ApiContext): void {
       return details && taggedPart(details);
     },
     plan: async ({ params, origin }) => {
-      writes.admitDelete();
+      writes.admitDeletePlan();
       const repository = await findLive(context, nameIn(params.repository));
       const kept = await metadata.protection.findProtected(repository.name, origin);
       if (kept !== undefined) throw new TagProtectedError(kept);

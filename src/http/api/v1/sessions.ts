@@ -1,6 +1,7 @@
 // Signing in for a browser, and what is signed in: browsers' sessions and docker's identity tokens, which both live on until
 // somebody ends them.
 import { type Static, Type } from 'typebox';
+import type { Principal } from '../../../auth/access.ts';
 import type { Credential } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { callerOf, tooManyGuesses } from './me.ts';
@@ -78,11 +79,12 @@ function signOut(routes: Routes, context: ApiContext): void {
     need: ['signed-in'],
     summary: 'Signs this browser out.',
     answers: { 204: Type.Null() },
+    plan: async ({ principal }) => {
+      const { subject, id } = currentSession(principal);
+      return { removes: [`session:${subject}/${id}`] };
+    },
     handle: async ({ principal, origin, request, reply }) => {
-      if (principal.kind !== 'user' || principal.proof.kind !== 'session')
-        throw notFound('session of this request');
-      const id = principal.proof.credentialId;
-      await credentials.remove({ subject: principal.name, id, kinds: ['session'], origin });
+      await credentials.remove({ ...currentSession(principal), kinds: ['session'], origin });
       setSessionCookie(reply, sessionCookieName(request, context), '', 0);
       return nothing;
     },
@@ -160,6 +162,13 @@ function endSession(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
+
+/** The session that the request came with, or the not-found Problem. */
+function currentSession(principal: Principal): { readonly subject: string; readonly id: number } {
+  if (principal.kind !== 'user' || principal.proof.kind !== 'session')
+    throw notFound('session of this request');
+  return { subject: principal.name, id: principal.proof.credentialId };
 }
 
 function isSession({ kind }: Credential): boolean {

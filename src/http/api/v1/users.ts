@@ -1,7 +1,7 @@
 // Users: list, add, show and change them, and take them over from an htpasswd file.
 import { type Static, Type } from 'typebox';
 import { parseAccountName } from '../../../auth/account-name.ts';
-import { parseHtpasswd, type SkippedLine } from '../../../auth/htpasswd.ts';
+import { type HtpasswdEntry, parseHtpasswd, type SkippedLine } from '../../../auth/htpasswd.ts';
 import type { Passwords } from '../../../auth/passwords.ts';
 import { issueCode } from '../../../auth/token-issuing.ts';
 import type { User } from '../../../storage/account-store.ts';
@@ -178,19 +178,30 @@ function importUsers(routes: Routes, context: ApiContext): void {
     body: Type.String({ description: 'NAME:HASH, a line each; bcrypt hashes only.' }),
     textBody: true,
     answers: { 200: imported },
+    plan: ({ body }) => addLines(body, async ({ name: account }) => !(await users.isTaken(account))),
+    planned: strict({ dryRun: Type.Literal(true), ...imported.properties }),
     handle: async ({ body, origin }) => {
-      const file = parseHtpasswd(body, reservedNames);
-      const skipped: SkippedLine[] = [...file.skipped];
-      const added: string[] = [];
-      for (const { line, name: account, hash: passwordHash } of file.entries) {
-        const outcome = await users.add({ name: account, role: 'user', guest: false, passwordHash, origin });
-        if (outcome.outcome === 'added') added.push(account);
-        else skipped.push({ line, name: account, reason: `the name ${account} is taken` });
-      }
-      skipped.sort((one, other) => one.line - other.line);
-      return found({ added, skipped: skipped.map((one) => ({ ...one, name: one.name ?? null })) });
+      const add = async ({ name: account, hash: passwordHash }: HtpasswdEntry) => {
+        const made = await users.add({ name: account, role: 'user', guest: false, passwordHash, origin });
+        return made.outcome === 'added';
+      };
+      return found(await addLines(body, add));
     },
   });
+
+  /** `add` gives false for a name that is taken. */
+  async function addLines(text: string, add: (entry: HtpasswdEntry) => Promise<boolean>) {
+    const file = parseHtpasswd(text, reservedNames);
+    const skipped: SkippedLine[] = [...file.skipped];
+    const added: string[] = [];
+    for (const entry of file.entries) {
+      const { line, name: account } = entry;
+      if (await add(entry)) added.push(account);
+      else skipped.push({ line, name: account, reason: `the name ${account} is taken` });
+    }
+    skipped.sort((one, other) => one.line - other.line);
+    return { added, skipped: skipped.map((one) => ({ ...one, name: one.name ?? null })) };
+  }
 }
 
 export function showUser(user: User): Static<typeof userSchema> {
