@@ -8,6 +8,8 @@ import { created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, strict } from './schemas.ts';
 
 const memberRole = Type.Enum(['owner', 'member']);
+/** Members are few: all of them in one page. */
+const everybody = 1_000_000;
 const member = strict({ name: Type.String(), role: memberRole });
 
 export function memberRoutes(routes: Routes, context: ApiContext): void {
@@ -94,7 +96,7 @@ function removeMember(routes: Routes, context: ApiContext): void {
 
 async function hasOtherOwner({ registry }: ApiContext, organization: string, user: string): Promise<boolean> {
   const { organizations } = registry.metadata.accounts;
-  const { items } = await organizations.listMembers(organization, { limit: Number.MAX_SAFE_INTEGER - 1 });
+  const { items } = await organizations.listMembers(organization, { limit: everybody });
   return items.some(({ name, role }) => role === 'owner' && name !== user);
 }
 
