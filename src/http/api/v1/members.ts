@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { ApiContext } from './context.ts';
 import { findOrganization } from './organizations.ts';
-import { afterName, pageMembers, pageOf } from './pages.ts';
+import { sortedByName } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
 import { created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, strict } from './schemas.ts';
@@ -23,14 +23,16 @@ function listMembers(routes: Routes, context: ApiContext): void {
   routes.declare('members', 'GET', '/organizations/:organization/members', {
     need: ['member'],
     summary: 'Members of an organization, in order of name.',
-    query: strict(pageMembers),
+    query: strict(sortedByName.members),
     answers: { 200: listOf(member) },
     handle: async ({ params, query }) => {
       await findOrganization(context, params.organization);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await organizations.listMembers(params.organization, { after: afterName(query), limit });
+      const wanted = { ...sortedByName.read(query), limit };
+      const page = await organizations.listMembers(params.organization, wanted);
       return list(
-        pageOf(
+        sortedByName.page(
+          query,
           page,
           ({ name, role }) => ({ name, role }),
           ({ name }) => name,

@@ -6,7 +6,7 @@ import type { Credential } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { callerOf, tooManyGuesses } from './me.ts';
 import { unauthenticated } from './needs-guard.ts';
-import { afterNumber, pageMembers, pageOf } from './pages.ts';
+import { sortedByCreation } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
 import { created, list, nothing, type Routes } from './route.ts';
 import { listOf, name, nullable, password, strict, time, timeText, timeTextOrNull } from './schemas.ts';
@@ -97,23 +97,24 @@ function listSessions(routes: Routes, context: ApiContext): void {
   routes.declare('sessions', 'GET', '/users/:user/sessions', {
     need: ['self', 'administrator'],
     summary: 'Sessions of browsers and identity tokens of docker.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(sessionSchema) },
     handle: async ({ params, query, principal, now }) => {
       const { name: subject } = await findUser(context, params.user);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await credentials.list(subject, { kinds, after: afterNumber(query), limit });
+      const page = await credentials.list(subject, { ...sortedByCreation.read(query), kinds, limit });
       const isLive = ({ kind, expiresAt, lastUsedAt, createdAt }: Credential) => {
         if (expiresAt !== undefined && expiresAt <= now) return false;
         return kind !== 'session' || (lastUsedAt ?? createdAt) + idle > now;
       };
       const used =
         'proof' in principal && 'credentialId' in principal.proof ? principal.proof.credentialId : undefined;
-      const next = pageOf(
+      const { next } = sortedByCreation.page(
+        query,
         page,
         (session) => session,
         ({ id }) => id,
-      ).next;
+      );
       const items = page.items.filter(isLive).map((session) => showSession(session, used));
       return list({ items, next });
     },

@@ -6,7 +6,7 @@ import type { Passwords } from '../../../auth/passwords.ts';
 import { issueCode } from '../../../auth/token-issuing.ts';
 import type { User } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
-import { afterName, pageMembers, pageOf } from './pages.ts';
+import { Sorting } from './pages.ts';
 import { awaitMember, notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, type Routes } from './route.ts';
 import {
@@ -58,6 +58,8 @@ const imported = strict({
   skipped: Type.Array(strict({ line: Type.Integer(), name: nullable(Type.String()), reason: Type.String() })),
 });
 
+const sorting = new Sorting({ name: 'string', createdAt: 'number' });
+
 export function userRoutes(routes: Routes, context: ApiContext): void {
   listUsers(routes, context);
   addUser(routes, context);
@@ -70,22 +72,20 @@ function listUsers(routes: Routes, context: ApiContext): void {
   const { users } = context.registry.metadata.accounts;
   routes.declare('users', 'GET', '/users', {
     need: ['administrator', 'auditor'],
-    summary: 'Users in order of name.',
+    summary: 'Users.',
     query: strict({
-      ...pageMembers,
+      ...sorting.members,
       q: Type.Optional(Type.String({ maxLength: 255, description: 'In name, full name or email.' })),
       state: Type.Optional(Type.Enum(['enabled', 'disabled'])),
     }),
     answers: { 200: listOf(userSchema) },
     handle: async ({ query }) => {
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await users.list({
-        after: afterName(query),
-        limit,
-        q: query.q || undefined,
-        state: query.state,
-      });
-      return list(pageOf(page, showUser, (user) => user.name));
+      const wanted = sorting.read(query);
+      const page = await users.list({ ...wanted, limit, q: query.q || undefined, state: query.state });
+      return list(
+        sorting.page(query, page, showUser, ({ id, name: key }) => (wanted.by === 'name' ? key : id)),
+      );
     },
   });
 }
