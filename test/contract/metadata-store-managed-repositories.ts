@@ -201,7 +201,7 @@ export function describeManagedRepositories(name: string, open: OpenMetadataStor
       const shown = { kind: 'visibility', visibility: 'public', ...whole } as const;
       assert.deepEqual(await walk({ range: shown, after: 'acme/a', limit: 10 }), ['acme/web/a', 'beta/a']);
       assert.deepEqual(await walk({ range: { ...shown, visibility: 'internal' }, limit: 10 }), []);
-      for (const range of [{ kind: 'all' } as const, acme, below, one, library, shown]) {
+      for (const range of [all, { ...acme, ...whole }, below, one, library, shown]) {
         const up = await walk({ range, limit: 100 });
         assert.deepEqual(await walk({ range, descending: true, limit: 100 }), up.toReversed());
         const paged: string[] = [];
