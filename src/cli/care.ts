@@ -9,12 +9,12 @@ import { runImport } from '../import/importer.ts';
 import { openLiveRegistry } from '../import/live-registry.ts';
 import { openOciLayout } from '../import/oci-layout.ts';
 import type { ImportSource } from '../import/source.ts';
-import type { CareTasks, ImportTask } from '../registry/care-tasks.ts';
+import { type CareTasks, type ImportTask, shownImport } from '../registry/care-tasks.ts';
 import type { CollectionRequest } from '../registry/collector.ts';
 import { type OperationRun, SameKindRunningError } from '../registry/operations.ts';
 import type { Registry } from '../registry/registry.ts';
 import { runOnSchedule } from '../registry/schedule.ts';
-import type { OperationReport, QuotaSettings } from '../storage/care-store.ts';
+import type { QuotaSettings } from '../storage/care-store.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { Origin } from '../storage/metadata-store.ts';
 import { sqliteSnapshots } from '../storage/sqlite/snapshot.ts';
@@ -112,7 +112,7 @@ export class Care implements CareTasks {
 
   importFrom(task: ImportTask, origin: Origin): Promise<number> {
     const { registry } = this.#options;
-    return registry.operations.start('import', withoutSecrets(task), origin, async (run) => {
+    return registry.operations.start('import', shownImport(task), origin, async (run) => {
       const source = await openSource(task, run);
       try {
         return (await runImport(registry, source, task, run)).toJSON();
@@ -206,11 +206,4 @@ async function openSource(task: ImportTask, { signal }: OperationRun): Promise<I
       return openLiveRegistry({ url: new URL(url), credentials, parallel, ca, signal }, task);
     }
   }
-}
-
-/** What of a task goes into its row, where others read it. */
-function withoutSecrets(task: ImportTask): OperationReport {
-  if (task.type !== 'registry') return { source: { ...task } };
-  const { credentials, certificate: _certificate, ...rest } = task;
-  return { source: { ...rest, ...(credentials === undefined ? {} : { username: credentials.username }) } };
 }

@@ -114,15 +114,21 @@ interface Source {
 }
 
 /**
- * The repositories of the ranges in order of name, each once, in batches, beginning after `after`. What is in a range and may
+ * The repositories of the ranges in order of name or backwards, each once, in batches, beginning after `after`. What is in a range and may
  * not be seen is among them: filter by `sees`. Other requests get their turn between batches.
  */
 export async function* walkByName(
   store: Pick<ManagedRepositoryStore, 'walk'>,
   ranges: readonly RepositoryRange[],
-  options: { readonly after?: string | undefined; readonly wanted: number; readonly budget?: Budget },
+  options: {
+    readonly after?: string | undefined;
+    readonly descending?: boolean | undefined;
+    readonly wanted: number;
+    readonly budget?: Budget;
+  },
 ): AsyncGenerator<readonly RepositoryRecord[]> {
-  const { after, wanted, budget } = options;
+  const { after, descending = false, wanted, budget } = options;
+  const precedes = (one: string, other: string): boolean => (descending ? one > other : one < other);
   const first = Math.min(
     longestChunk,
     Math.max(shortestChunk, Math.ceil((2 * wanted) / (ranges.length || 1))),
@@ -141,14 +147,15 @@ export async function* walkByName(
         if (batch.length > 0) yield batch;
         return;
       }
-      await fill(store, source, budget);
+      await fill(store, source, { descending, budget });
     }
     sources = sources.filter(({ at, rows }) => at < rows.length);
     // Until one of them has to be read on.
     while (sources.length > 0 && sources.every(({ at, rows }) => at < rows.length)) {
-      const next = takeLeast(sources);
-      if (last === undefined || next.name > last) batch.push(next);
-      if (last === undefined || next.name > last) last = next.name;
+      const next = takeFirst(sources, precedes);
+      if (last !== undefined && !precedes(last, next.name)) continue;
+      batch.push(next);
+      last = next.name;
     }
     sources = sources.filter(({ done, at, rows }) => !done || at < rows.length);
     if (batch.length > 0) yield batch;
@@ -160,10 +167,10 @@ export async function* walkByName(
 async function fill(
   store: Pick<ManagedRepositoryStore, 'walk'>,
   source: Source,
-  budget: Budget | undefined,
+  { descending, budget }: { readonly descending: boolean; readonly budget: Budget | undefined },
 ): Promise<void> {
   const { range, after, chunk } = source;
-  source.rows = await store.walk({ range, after, limit: chunk });
+  source.rows = await store.walk({ range, after, descending, limit: chunk });
   source.at = 0;
   source.begun = true;
   source.done = source.rows.length < chunk;
@@ -172,14 +179,19 @@ async function fill(
   if (budget !== undefined) budget.rows -= source.rows.length;
 }
 
-function takeLeast(sources: readonly Source[]): RepositoryRecord {
-  let least: Source | undefined;
-  const headOf = ({ rows, at }: Source) => rows[at]?.name ?? end;
-  for (const source of sources) if (least === undefined || headOf(source) < headOf(least)) least = source;
-  const record = least?.rows[least.at];
-  if (least === undefined || record === undefined) throw new Error('nothing to take');
-  least.at += 1;
-  return record;
+function takeFirst(
+  sources: readonly Source[],
+  precedes: (one: string, other: string) => boolean,
+): RepositoryRecord {
+  let first: { readonly source: Source; readonly record: RepositoryRecord } | undefined;
+  for (const source of sources) {
+    const record = source.rows[source.at];
+    if (record === undefined) continue;
+    if (first === undefined || precedes(record.name, first.record.name)) first = { source, record };
+  }
+  if (first === undefined) throw new Error('nothing to take');
+  first.source.at += 1;
+  return first.record;
 }
 
 /** Whether a repository is within what was asked for. */

@@ -1,5 +1,6 @@
 // The kinds of long work that somebody may ask for, each as an operation. Whoever runs the registry says how they are done
 // (cli/care.ts): the drivers that a backup reads are known there alone.
+import type { OperationReport } from '../storage/care-store.ts';
 import type { Origin } from '../storage/metadata-store.ts';
 import type { CollectionRequest } from './collector.ts';
 import type { RetentionRequest } from './retention.ts';
@@ -51,4 +52,11 @@ export interface CareTasks {
   retain(request: RetentionRequest, origin: Origin): Promise<number>;
   /** When the next collection, backup or retention begins by itself; undefined: none does. */
   nextRun(kind: 'gc' | 'backup' | 'retention'): Date | undefined;
+}
+
+/** What of an import is shown and goes into its row, where others read it. */
+export function shownImport(task: ImportTask): OperationReport {
+  if (task.type !== 'registry') return { source: { ...task } };
+  const { credentials, certificate: _certificate, ...rest } = task;
+  return { source: { ...rest, ...(credentials === undefined ? {} : { username: credentials.username }) } };
 }

@@ -97,6 +97,12 @@ export class Operations {
     return begun.id;
   }
 
+  /** For what only tells what it would begin. Throws SameKindRunningError where one of the kind has not ended. */
+  assertNone(kind: OperationKind): void {
+    const other = [...this.#running.values()].find((running) => running.kind === kind);
+    if (other !== undefined) throw new SameKindRunningError(kind, other.id);
+  }
+
   /** Marks what a killed process left behind as interrupted; start does it too. */
   async recover(): Promise<void> {
     this.#ready ??= this.#options.writes.withBallast(() => this.#options.store.interruptAll());
@@ -165,8 +171,8 @@ export class Operations {
 
 class RunningOperation implements OperationRun {
   readonly id: number;
+  readonly kind: OperationKind;
   readonly ended: Promise<void>;
-  readonly #kind: OperationKind;
   readonly #options: OperationsOptions;
   readonly #abort = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
@@ -184,7 +190,7 @@ class RunningOperation implements OperationRun {
   constructor(id: number, kind: OperationKind, options: OperationsOptions) {
     this.id = id;
     this.ended = this.#ended.promise;
-    this.#kind = kind;
+    this.kind = kind;
     this.#options = options;
   }
 
@@ -214,7 +220,7 @@ class RunningOperation implements OperationRun {
       end = this.#endOf(error);
       if (end === 'failed') {
         this.#report = { ...this.#report, error: error instanceof Error ? error.message : String(error) };
-        this.#options.onFailure({ id: this.id, kind: this.#kind }, error);
+        this.#options.onFailure({ id: this.id, kind: this.kind }, error);
       }
     }
     await this.#noting;
@@ -223,7 +229,7 @@ class RunningOperation implements OperationRun {
       await writes.withBallast(() => store.end(this.id, { ...this.#figures('running'), end }));
     } catch (error) {
       // The next start finds the row and marks it as interrupted.
-      this.#options.onFailure({ id: this.id, kind: this.#kind }, error);
+      this.#options.onFailure({ id: this.id, kind: this.kind }, error);
     }
     this.#listeners.clear();
     this.#ended.resolve();
@@ -279,7 +285,7 @@ class RunningOperation implements OperationRun {
   #tell(): void {
     if (this.#listeners.size === 0) return;
     const { id } = this;
-    const row = { id, kind: this.#kind, actor: '', request: {}, startedAt: 0, endedAt: undefined };
+    const row = { id, kind: this.kind, actor: '', request: {}, startedAt: 0, endedAt: undefined };
     const view = this.view({ ...row, ...this.#figures('running') });
     for (const listener of this.#listeners) listener(view);
   }
@@ -291,7 +297,7 @@ class RunningOperation implements OperationRun {
       .then(() =>
         this.#options.store.note(this.id, this.#figures(this.#paused === undefined ? 'running' : 'paused')),
       )
-      .catch((error: unknown) => this.#options.onFailure({ id: this.id, kind: this.#kind }, error));
+      .catch((error: unknown) => this.#options.onFailure({ id: this.id, kind: this.kind }, error));
     return this.#noting;
   }
 

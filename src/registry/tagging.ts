@@ -58,7 +58,8 @@ export class Tagging {
   async removeMatching(
     options: Parameters<TagManagement['removeMatching']>[0],
   ): Promise<RemovedTags | undefined> {
-    if (!options.dryRun) this.#writes.admitDelete();
+    if (options.dryRun) this.#writes.admitDeletePlan();
+    else this.#writes.admitDelete();
     // Pulls of the last seconds count, too.
     if (options.filter.pulledBefore !== undefined) await this.#pulls.flush();
     return await this.#writes.withBallast(() => this.#metadata.tags.removeMatching(options));

@@ -93,10 +93,14 @@ export class WriteGate {
 
   /** Throws OciError UNSUPPORTED (405) where deleting is switched off, else like admitChange. */
   admitDelete(): void {
-    if (!this.#limits.delete) {
-      throw new OciError('UNSUPPORTED', 'deleting is switched off in this registry (storage.delete)');
-    }
+    this.admitDeletePlan();
     this.admitChange();
+  }
+
+  /** For what only tells what a delete would do. Throws OciError UNSUPPORTED (405) where deleting is switched off. */
+  admitDeletePlan(): void {
+    if (this.#limits.delete) return;
+    throw new OciError('UNSUPPORTED', 'deleting is switched off in this registry (storage.delete)');
   }
 
   /** Like admitChange, and throws OciError UNAVAILABLE (507) when the disk is too full to take content. */

@@ -6,22 +6,16 @@
 import type { RepositoryName } from '../oci/name.ts';
 import type { CredentialStore, KeyStore } from './credential-store.ts';
 import type { GrantStore, HeldGrant } from './grant-store.ts';
-import type { NameOutcome, Origin, Page, Visibility } from './terms.ts';
+import type { IdPage, NameOutcome, NamePage, Origin, Page, Visibility } from './terms.ts';
 
 export * from './credential-store.ts';
 export * from './grant-store.ts';
-export type { NameOutcome } from './terms.ts';
+export type { IdPage, NameOutcome, NamePage } from './terms.ts';
 
 export const registryRoles = ['user', 'auditor', 'administrator'] as const;
 export type RegistryRole = (typeof registryRoles)[number];
 
 export type MemberRole = 'owner' | 'member';
-
-/** A page of a list in bytewise order of name. `after` is exclusive. */
-export interface NamePage {
-  readonly after?: string | undefined;
-  readonly limit: number;
-}
 
 export interface AccountStore {
   readonly users: UserStore;
@@ -134,9 +128,11 @@ export interface UserStore {
     | { readonly outcome: 'exists' }
   >;
   find(name: string): Promise<User | undefined>;
-  /** `q` is contained in name, full name or email. */
+  /** Whether `add` would answer 'exists'. */
+  isTaken(name: string): Promise<boolean>;
+  /** By name or by creation. `q` is contained in name, full name or email. */
   list(
-    options: NamePage & {
+    options: (({ readonly by?: 'name' | undefined } & NamePage) | ({ readonly by: 'createdAt' } & IdPage)) & {
       readonly q?: string | undefined;
       readonly state?: 'enabled' | 'disabled' | undefined;
     },

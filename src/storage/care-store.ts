@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Location } from './blob-store.ts';
-import type { Origin, Page } from './terms.ts';
+import type { NamePage, Origin, Page } from './terms.ts';
 
 export interface CareStore {
   readonly operations: OperationStore;
@@ -211,7 +211,7 @@ export interface QuotaStore {
   /** undefined when there is no such namespace. */
   find(namespace: string | undefined): Promise<QuotaUse | undefined>;
   /** In bytewise order of name, beginning after `after`. */
-  list(options: { readonly after?: string | undefined; readonly limit: number }): Promise<Page<QuotaUse>>;
+  list(page: NamePage): Promise<Page<QuotaUse>>;
   /**
    * Whether `bytes` more would fit, and a new repository where there is none. With `digest`, content that is counted already
    * takes nothing. The answer may be outdated a moment later: the change itself is judged again.

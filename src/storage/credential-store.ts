@@ -1,6 +1,6 @@
 // The contract of the credential store: how users and robots prove who they are, and the keys that sign access tokens.
 import type { Role } from './grant-store.ts';
-import type { NameOutcome, Origin, Page } from './terms.ts';
+import type { IdPage, NameOutcome, Origin, Page } from './terms.ts';
 
 export const credentialKinds = ['personal', 'robot', 'refresh', 'session', 'setPassword'] as const;
 export type CredentialKind = (typeof credentialKinds)[number];
@@ -51,11 +51,7 @@ export interface CredentialStore {
   /** Of one subject, by id. */
   list(
     subject: string,
-    options: {
-      readonly kinds: readonly CredentialKind[];
-      readonly after?: number | undefined;
-      readonly limit: number;
-    },
+    options: IdPage & { readonly kinds: readonly CredentialKind[] },
   ): Promise<Page<Credential>>;
   /**
    * Tokens of users and robots that are enabled which end from `now` to `expiresBefore`, soonest first, and those that nobody

@@ -1,5 +1,5 @@
 // The contract of the grant store: who may what, given by somebody.
-import type { Origin, Page } from './terms.ts';
+import type { IdPage, Origin, Page } from './terms.ts';
 
 /** What one may on a repository; each role includes those before it. */
 export const roles = ['read', 'write', 'maintain', 'admin'] as const;
@@ -43,10 +43,7 @@ export interface GrantStore {
   >;
   find(id: number): Promise<Grant | undefined>;
   /** In order of id, beginning after `after`. `namespace` undefined: the registry-wide ones. */
-  list(
-    namespace: string | undefined,
-    page: { readonly after?: number | undefined; readonly limit: number },
-  ): Promise<Page<Grant>>;
+  list(namespace: string | undefined, page: IdPage): Promise<Page<Grant>>;
   /** Every grant given to one subject, by id. */
   listOfSubject(
     subject: string,

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { Deprecation } from './tag-store.ts';
-import type { Origin, Page, Visibility } from './terms.ts';
+import type { IdPage, Origin, Page, Visibility } from './terms.ts';
 
 /** Where to read more about a repository. */
 export interface RepositoryLink {
@@ -121,15 +121,20 @@ export interface ManagedRepositoryStore {
     readonly description?: string | undefined;
     readonly origin: Origin;
   }): Promise<{ readonly outcome: 'added' } | NameTaken>;
-  /** Live repositories of a range in order of name, beginning after `after`. Fewer than `limit`: that was the last. */
+  /** Live repositories of a range in order of name or backwards, beginning after `after`. Fewer than `limit`: that was the last. */
   walk(options: {
     readonly range: RepositoryRange;
     readonly after?: string | undefined;
+    readonly descending?: boolean | undefined;
     readonly limit: number;
   }): Promise<readonly RepositoryRecord[]>;
-  /** Live repositories, last used first and among equals the newer first, those never used at the end. */
+  /**
+   * Live repositories, last used first and among equals the newer first, those never used at the end; with `ascending` all of that
+   * the other way round.
+   */
   walkRecent(options: {
     readonly by: RecentBy;
+    readonly ascending?: boolean | undefined;
     /** The time (0: never) and the id of the one before. */
     readonly before?: { readonly at: number; readonly id: number } | undefined;
     readonly limit: number;
@@ -161,10 +166,7 @@ export interface ManagedRepositoryStore {
     readonly origin: Origin;
   }): Promise<{ readonly outcome: 'moved' } | { readonly outcome: 'unknown' } | NameTaken>;
   /** Old names that are served, oldest first; undefined: no such live repository. */
-  listAliases(
-    name: RepositoryName,
-    page: { readonly after?: number | undefined; readonly limit: number },
-  ): Promise<Page<RepositoryAlias> | undefined>;
+  listAliases(name: RepositoryName, page: IdPage): Promise<Page<RepositoryAlias> | undefined>;
   /** The old name is free from then on. False: the repository has no such one. */
   removeAlias(options: {
     readonly name: RepositoryName;

@@ -72,6 +72,11 @@ export interface ProtectionStore {
     | { readonly outcome: 'unknown-namespace' }
     | { readonly outcome: 'unknown-subject'; readonly subject: string }
   >;
+  /** What `set` would answer; nothing is written. */
+  judge(options: {
+    readonly namespace: string;
+    readonly rules: readonly ProtectionRule[];
+  }): ReturnType<ProtectionStore['set']>;
   /** The rules of a namespace in their order; undefined where there is no such namespace. */
   list(namespace: string): Promise<readonly ProtectionRule[] | undefined>;
   /**

@@ -14,6 +14,20 @@ export interface Page<Item> {
   readonly more: boolean;
 }
 
+/** A page of a list in bytewise order of name, or backwards. `after` is exclusive. */
+export interface NamePage {
+  readonly after?: string | undefined;
+  readonly descending?: boolean | undefined;
+  readonly limit: number;
+}
+
+/** A page of a list in order of id, which is the order of creation, or backwards. `after` is exclusive. */
+export interface IdPage {
+  readonly after?: number | undefined;
+  readonly descending?: boolean | undefined;
+  readonly limit: number;
+}
+
 export const visibilities = ['private', 'internal', 'public'] as const;
 export type Visibility = (typeof visibilities)[number];
 

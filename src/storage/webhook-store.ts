@@ -1,6 +1,6 @@
 // The contract of the webhook store: who is told of which events, how far that has come, and what became of each delivery. What
 // is to be sent is no row of its own: hooks follow the event rows by a cursor, so that no event is lost and none invented.
-import type { Origin, Page } from './terms.ts';
+import type { IdPage, Origin, Page } from './terms.ts';
 
 /** The actions of distribution's notifications. */
 export const hookEvents = ['push', 'delete', 'pull', 'mount', 'restore'] as const;
@@ -89,10 +89,7 @@ export interface WebhookStore {
   >;
   find(id: number): Promise<Webhook | undefined>;
   /** Those of a namespace, oldest first. */
-  list(
-    namespace: string,
-    page: { readonly after?: number | undefined; readonly limit: number },
-  ): Promise<Page<Webhook>>;
+  list(namespace: string, page: IdPage): Promise<Page<Webhook>>;
   /** Every enabled hook of the registry, in order of id. */
   listEnabled(page: { readonly after?: number | undefined; readonly limit: number }): Promise<Page<Webhook>>;
   /** Enabled hooks whose endpoint fails, those first that have failed longest. */

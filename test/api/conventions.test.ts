@@ -27,7 +27,7 @@ describe('refusals', () => {
     const query = await admin.get('/users?limt=3');
     assertProblem(query, 400, 'invalid', /limt/);
     assert.deepEqual(query.body.errors, [
-      { pointer: '/query/limt', detail: 'this is not known; allowed: limit, cursor, q, state' },
+      { pointer: '/query/limt', detail: 'this is not known; allowed: limit, cursor, sort, q, state' },
     ]);
     const body = await admin.post('/users', { name: 'ana', fulName: 'Ana', 'a/b': 1 });
     assertProblem(body, 400, 'invalid');

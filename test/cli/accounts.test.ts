@@ -188,6 +188,9 @@ describe('berth user', { concurrency: 2 }, () => {
     const bcrypt = (await hash(password, 10)).replace('$2b$', '$2y$');
     const file = join(homeFolder, 'users.htpasswd');
     await writeFile(file, `ana:${bcrypt}\nbob:$apr1$abc$def\nadmin:${bcrypt}\n`);
+    const planned = await berth.tries('user', 'import', 'users.htpasswd', '--dry-run');
+    assert.equal(planned.code, 3);
+    assert.match(planned.stdout, /would be added/);
     const imported = await berth.tries('user', 'import', 'users.htpasswd');
     assert.equal(imported.code, 3);
     assert.match(

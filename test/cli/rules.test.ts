@@ -14,6 +14,11 @@ describe('berth protect', () => {
     const berth = commandLine({ data: registry.data });
     await pushImage(registry.url, 'acme/web', 'v1');
     assert.equal(
+      await berth('protect', 'add', 'acme/**', '--tags', 'v*', '--rule', 'immutable', '--dry-run'),
+      'tags v* of acme/** would be immutable: 1 tag would be protected that is not now\n',
+    );
+    assert.match(await berth('protect', 'list', 'acme'), /^$/);
+    assert.equal(
       await berth('protect', 'add', 'acme/**', '--tags', 'v*', '--rule', 'immutable'),
       'tags v* of acme/** are immutable from now on\n',
     );
@@ -47,7 +52,10 @@ describe('berth protect', () => {
     assert.match(refused.stderr, /acme has rules for acme\/\*\* v\*, acme\/web latest/);
     assert.equal((await berth.tries('protect', 'remove', 'acme/**', '--tags', 'v*')).code, 2);
     const dry = await berth('protect', 'remove', 'acme/**', '--tags', 'v*', '--dry-run');
-    assert.equal(dry, 'immutable of tags v* of acme/** would be removed\n');
+    assert.equal(
+      dry,
+      'immutable of tags v* of acme/** would be removed: 1 tag would not be protected any more\n',
+    );
     await assert.rejects(pushImage(registry.url, 'acme/web', 'v1', 'other'), /immutable/);
     await berth('protect', 'remove', 'acme/**', '--tags', 'v*', '--yes');
     await pushImage(registry.url, 'acme/web', 'v1', 'other');
@@ -86,6 +94,11 @@ describe('berth retention', () => {
       'acme has no rules: everything is kept\n',
     );
     assert.match(
+      await berth('retention', 'set', 'acme', '--file', 'rules.yaml', '--dry-run'),
+      /^acme: the rules would be set, 1 policy in acme, 1 of them new, and 0 policies would go; /,
+    );
+    assert.equal(await berth('retention', 'show', 'acme'), '');
+    assert.match(
       await berth('retention', 'set', 'acme', '--file', 'rules.yaml'),
       /^acme: the rules are set, 1 policy in acme/,
     );
@@ -113,6 +126,10 @@ describe('berth retention', () => {
     assert.match(
       await berth('operation', 'show', id),
       /kind +retention\n[\s\S]*2 tags and 2 manifests have gone/,
+    );
+    assert.equal(
+      await berth('retention', 'remove', 'acme/web', '--dry-run'),
+      'acme/web: the rules would be removed\n',
     );
     await berth('retention', 'remove', 'acme/web', '--yes');
     await berth('retention', 'remove', 'acme', '--yes');

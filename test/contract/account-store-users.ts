@@ -95,12 +95,23 @@ export function describeUserStore(name: string, open: OpenMetadataStore): void {
       assert.deepEqual(await list({}), ['alice bob carol', false]);
       assert.deepEqual(await list({ limit: 2 }), ['alice bob', true]);
       assert.deepEqual(await list({ after: 'bob', limit: 2 }), ['carol', false]);
+      assert.deepEqual(await list({ descending: true, limit: 2 }), ['carol bob', true]);
+      assert.deepEqual(await list({ after: 'bob', descending: true }), ['alice', false]);
+      const { items } = await users.list({ by: 'createdAt', limit: 10 });
+      assert.deepEqual(
+        items.map(({ id }) => id),
+        items.map(({ id }) => id).toSorted((one, other) => one - other),
+      );
+      const back = await users.list({ by: 'createdAt', descending: true, after: items[2]?.id, limit: 10 });
+      assert.deepEqual(back.items, items.slice(0, 2).toReversed());
       assert.deepEqual(await list({ state: 'disabled' }), ['carol', false]);
       assert.deepEqual(await list({ state: 'enabled', q: 'O' }), ['alice bob', false]);
       assert.deepEqual(await list({ q: 'Ünal' }), ['alice', false]);
       assert.deepEqual(await list({ q: 'LIC' }), ['alice', false]);
       assert.deepEqual(await list({ q: 'example.ORG' }), ['alice', false]);
       assert.deepEqual(await list({ q: '%' }), ['', false]);
+      const taken = ['alice', 'dave', 'eve'].map((each) => users.isTaken(each));
+      assert.deepEqual(await Promise.all(taken), [true, true, false]);
       assert.equal(await users.count(), 3);
     });
 

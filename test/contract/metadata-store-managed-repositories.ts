@@ -201,6 +201,17 @@ export function describeManagedRepositories(name: string, open: OpenMetadataStor
       const shown = { kind: 'visibility', visibility: 'public', ...whole } as const;
       assert.deepEqual(await walk({ range: shown, after: 'acme/a', limit: 10 }), ['acme/web/a', 'beta/a']);
       assert.deepEqual(await walk({ range: { ...shown, visibility: 'internal' }, limit: 10 }), []);
+      for (const range of [all, { ...acme, ...whole }, below, one, library, shown]) {
+        const up = await walk({ range, limit: 100 });
+        assert.deepEqual(await walk({ range, descending: true, limit: 100 }), up.toReversed());
+        const paged: string[] = [];
+        for (let more = true; more; ) {
+          const page = await walk({ range, after: paged.at(-1), descending: true, limit: 2 });
+          paged.push(...page);
+          more = page.length === 2;
+        }
+        assert.deepEqual(paged, up.toReversed());
+      }
     });
 
     test('by last use tell the newest first, and those never used at the end', async (t) => {
@@ -219,6 +230,16 @@ export function describeManagedRepositories(name: string, open: OpenMetadataStor
         store.repositories.walkRecent({ by, before, limit });
       const all = await recent('pushed');
       assert.deepEqual(namesOf(all), ['t/c', 't/a', 't/b', 't/d']);
+      const turned = await store.repositories.walkRecent({ by: 'pushed', ascending: true, limit: 10 });
+      assert.deepEqual(namesOf(turned), namesOf(all).toReversed());
+      const [d, b] = turned;
+      const next = await store.repositories.walkRecent({
+        by: 'pushed',
+        ascending: true,
+        before: { at: b?.lastPushedAt ?? 0, id: b?.id ?? 0 },
+        limit: 10,
+      });
+      assert.deepEqual([d?.name, ...namesOf(next)], ['t/d', 't/a', 't/c']);
       const second = all[1];
       assert.deepEqual(namesOf(await recent('pushed', { at: 1020, id: second?.id ?? 0 }, 1)), ['t/b']);
       await store.manifests.recordPulls([{ repository: repository('t/a'), digest, pulls: 1, lastAt: 1030 }]);

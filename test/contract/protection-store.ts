@@ -209,6 +209,11 @@ export function describeProtectionStore(name: string, open: OpenMetadataStore): 
       await start(store, rule({}));
       const put = (namespace: string, exempt: readonly string[]) =>
         store.protection.set({ namespace, rules: [rule({ exempt })], origin: alice });
+      const judge = (namespace: string, exempt: readonly string[]) =>
+        store.protection.judge({ namespace, rules: [rule({ tags: 'other', exempt })] });
+      assert.deepEqual(await judge('acme', ['nobody']), { outcome: 'unknown-subject', subject: 'nobody' });
+      assert.deepEqual(await judge('nope', []), { outcome: 'unknown-namespace' });
+      assert.deepEqual(await judge('acme', ['administrators']), { outcome: 'set' });
       assert.deepEqual(await put('acme', ['nobody']), { outcome: 'unknown-subject', subject: 'nobody' });
       assert.deepEqual(await put('nope', []), { outcome: 'unknown-namespace' });
       assert.equal(await store.protection.list('nope'), undefined);

@@ -46,16 +46,17 @@ const patterns = [
 /** The store over an array, with the promise of `walk`. */
 function storeOf(records: readonly RepositoryRecord[]) {
   const reads = { rows: 0 };
-  const walk: ManagedRepositoryStore['walk'] = async ({ range, after = '', limit }) => {
+  const walk: ManagedRepositoryStore['walk'] = async ({ range, after, descending = false, limit }) => {
+    const precedes = (one: string, other: string) => (descending ? one > other : one < other);
     const within = records.filter(({ name, visibility }) => {
-      if (name <= after) return false;
+      if (after !== undefined && !precedes(after, name)) return false;
       if (range.kind === 'all') return true;
       if (name < range.from || name > range.to) return false;
       return range.kind === 'namespace'
         ? namespaceOf(name) === range.namespace
         : visibility === range.visibility;
     });
-    const page = within.sort((one, other) => (one.name < other.name ? -1 : 1)).slice(0, limit);
+    const page = within.sort((one, other) => (precedes(one.name, other.name) ? -1 : 1)).slice(0, limit);
     reads.rows += page.length;
     return page;
   };
@@ -108,10 +109,13 @@ describe('a walk by what somebody may see', () => {
             .filter(fits)
             .map(({ name }) => name as string)
             .sort();
-          const found: string[] = [];
-          for await (const batch of walkByName(storeOf(all), rangesOf(viewer, within), { wanted }))
-            found.push(...batch.filter(fits).map(({ name }) => name));
-          assert.deepEqual(found, expected);
+          for (const descending of [false, true]) {
+            const found: string[] = [];
+            const walk = { wanted, descending };
+            for await (const batch of walkByName(storeOf(all), rangesOf(viewer, within), walk))
+              found.push(...batch.filter(fits).map(({ name }) => name));
+            assert.deepEqual(found, descending ? expected.toReversed() : expected);
+          }
         },
       ),
       { numRuns: 400 },

@@ -69,13 +69,14 @@ export class Api {
 
   /**
    * Puts a whole in place of the one that is there: reads it, lets `change` make the new one, and has it refused when somebody
-   * else changed it in between.
+   * else changed it in between. With dryRun the answer is the plan.
    */
-  async replace<Whole, T>(where: string, change: (current: Whole) => unknown): Promise<T> {
+  async replace<Whole, T>(where: string, change: (current: Whole) => unknown, query: Query = {}): Promise<T> {
     const read = await this.#exchange('GET', where, {});
     const body = change(parseBody(read, this.door) as Whole);
     const { etag } = read.headers;
-    const put = await this.#exchange('PUT', where, {}, body, 'application/json', { 'if-match': etag ?? '*' });
+    const ifMatch = { 'if-match': etag ?? '*' };
+    const put = await this.#exchange('PUT', where, query, body, 'application/json', ifMatch);
     return parseBody(put, this.door) as T;
   }
 

@@ -6,7 +6,7 @@ import { addDoorOptions, type DoorOptions } from '../client/door.ts';
 import { splitReference } from '../client/registry-address.ts';
 import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
-import { addConfirmOptions, type ConfirmOptions } from '../output/ask.ts';
+import { addConfirmOptions, addDryRun, type ConfirmOptions } from '../output/ask.ts';
 import { addOutputOptions, type OutputOptions } from '../output/print.ts';
 
 export type CommonOptions = DoorOptions & OutputOptions & ConfirmOptions;
@@ -35,6 +35,8 @@ export interface Definition<Options> {
   readonly quiet?: string;
   /** Deletes: --yes and --dry-run. */
   readonly deletes?: boolean;
+  /** Changes many: --dry-run. */
+  readonly changesMany?: boolean;
   /** The argument that may have the registry's host in front. */
   readonly referenceAt?: number;
   /** Refuses wrong usage before anything is tried; asks for secrets. What it returns goes to `run`. */
@@ -61,6 +63,7 @@ export function define<Options>(
   if (short !== undefined) command.alias(short);
   definition.options?.(command);
   if (definition.deletes) addConfirmOptions(command);
+  else if (definition.changesMany) addDryRun(command);
   if (definition.prints !== undefined) addOutputOptions(command, definition.prints, definition.quiet);
   addDoorOptions(command);
   if (definition.notes !== undefined) command.addHelpText('after', `\n${definition.notes}`);

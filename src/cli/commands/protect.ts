@@ -15,6 +15,7 @@ import type { CommandContext } from '../context.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { confirm } from '../output/ask.ts';
 import { printJson, printList } from '../output/print.ts';
+import { countText } from '../output/text.ts';
 import { addGroup, type Call, define } from './define.ts';
 
 interface Place {
@@ -38,6 +39,12 @@ interface RuleSet {
   readonly inherited: readonly Shown[];
 }
 type Shown = Omit<ProtectionRule, 'exempt'> & { readonly exempt?: readonly string[] };
+
+/** What a change of a set would do. */
+interface Plan {
+  /** Left out where there are too many to count. */
+  readonly tags?: { readonly becomeProtected: number; readonly loseProtection: number };
+}
 
 const words = `OBJECT  a pattern of full repository names: acme/web, acme/web-*, acme/** (all below), ** (the registry)
 TAGS    a glob of the whole tag: 'v*', 'release-?', '[0-9]*', '{stable,v*}'
@@ -72,6 +79,7 @@ export function addProtect(program: Command, context: CommandContext): void {
         .addOption(ruleOption().makeOptionMandatory())
         .option('--exempt <subjects...>', 'alice, acme+ci, team:acme/dev, administrators')
         .addOption(namespaceOption()),
+    changesMany: true,
     referenceAt: 0,
     check: ([object = ''], { tags, exempt = [] }) => {
       parsePattern(object);
@@ -126,11 +134,17 @@ async function add({ api, args: [object = ''], options, context }: Call<AddOptio
   const { where, repositories, whose } = placeOf(object, options);
   const { tags, rule, exempt = [] } = options;
   const added = { repositories, tags, rule, exempt };
-  await api.replace<RuleSet, RuleSet>(where, ({ items }) => ({
+  const change = ({ items }: RuleSet) => ({
     // The same rule again: whom it exempts is replaced.
     items: [...items.filter((one) => !isSame(one, added, whose)), added],
-  }));
+  });
   const but = exempt.length === 0 ? '' : `, but for ${exempt.join(', ')}`;
+  if (options.dryRun) {
+    const plan = await api.replace<RuleSet, Plan>(where, change, { dryRun: true });
+    context.stdout.write(`tags ${tags} of ${object} would be ${rule}${but}${reachText(plan)}\n`);
+    return;
+  }
+  await api.replace<RuleSet, RuleSet>(where, change);
   context.stdout.write(`tags ${tags} of ${object} are ${rule} from now on${but}\n`);
 }
 
@@ -147,14 +161,15 @@ async function remove({ api, args: [object = ''], options, context }: Call<Remov
     throw new CommandError(exitCodes.absent, `there is no rule for tags ${tags} of ${object}: ${hint}`);
   }
   const text = going.map((one) => one.rule).join(', ');
-  if (!options.dryRun) {
-    await confirm(`Remove ${text} of tags ${tags} of ${object}?`, options, context);
-    await api.replace<RuleSet, RuleSet>(where, (set) => ({
-      items: set.items.filter((one) => !goes(one)),
-    }));
+  const change = (set: RuleSet) => ({ items: set.items.filter((one) => !goes(one)) });
+  if (options.dryRun) {
+    const plan = await api.replace<RuleSet, Plan>(where, change, { dryRun: true });
+    context.stdout.write(`${text} of tags ${tags} of ${object} would be removed${reachText(plan)}\n`);
+    return;
   }
-  const word = options.dryRun ? 'would be removed' : 'removed';
-  context.stdout.write(`${text} of tags ${tags} of ${object} ${word}\n`);
+  await confirm(`Remove ${text} of tags ${tags} of ${object}?`, options, context);
+  await api.replace<RuleSet, RuleSet>(where, change);
+  context.stdout.write(`${text} of tags ${tags} of ${object} removed\n`);
 }
 
 async function list({
@@ -184,6 +199,14 @@ async function list({
   ];
   const key = (one: (typeof rows)[number]) => `${objectOf(one, one.from)} ${one.tags}`;
   printList(rows, { columns, key, none: 'no rules: no tag is protected' }, options, context);
+}
+
+/** How many tags that are there it is about. */
+function reachText({ tags }: Plan): string {
+  if (tags === undefined) return '';
+  const { becomeProtected, loseProtection } = tags;
+  if (loseProtection > 0) return `: ${countText(loseProtection, 'tag')} would not be protected any more`;
+  return `: ${countText(becomeProtected, 'tag')} would be protected that ${becomeProtected === 1 ? 'is' : 'are'} not now`;
 }
 
 /** The pattern of full names that a rule's `repositories` is. */

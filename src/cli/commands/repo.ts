@@ -55,11 +55,9 @@ function addReads(repo: Command, context: CommandContext): void {
           new Option('--visibility <visibility>', 'only such repositories').choices([...visibilities]),
         )
         .addOption(
-          new Option('--sort <order>', 'by name, or what was used last first').choices([
-            'name',
-            '-pushedAt',
-            '-pulledAt',
-          ]),
+          new Option('--sort <order>', 'by name, or what was used last first').choices(
+            ['name', 'pushedAt', 'pulledAt'].flatMap((by) => [by, `-${by}`]),
+          ),
         ),
     prints: 'list',
     run: listAll,

@@ -15,7 +15,7 @@ import { reportText } from '../output/care-reports.ts';
 import { printJson, printList } from '../output/print.ts';
 import { numberText } from '../output/progress.ts';
 import { countsText, itemsText } from '../output/retention-text.ts';
-import { distanceText } from '../output/text.ts';
+import { countText, distanceText } from '../output/text.ts';
 import { sizeText } from '../size-text.ts';
 import { addGroup, type Call, define } from './define.ts';
 
@@ -27,6 +27,13 @@ interface Preview {
   readonly totals: (RetentionCounts & { readonly repositories: number }) | null;
   readonly items: readonly RetentionItem[];
   readonly next: string | null;
+}
+
+/** What a change of the rules would do. */
+interface Plan {
+  readonly rules: RetentionRules;
+  readonly added: readonly RetentionPolicy[];
+  readonly removed: readonly RetentionPolicy[];
 }
 
 const itemsShown = 100;
@@ -59,6 +66,7 @@ function addRules(group: Command, context: CommandContext): void {
     notes: words,
     examples: ['retention set acme --file rules.yaml', 'retention set acme/web --file web.yaml'],
     options: (command) => command.requiredOption('--file <file>', 'the rules'),
+    changesMany: true,
     referenceAt: 0,
     run: set,
   });
@@ -183,10 +191,21 @@ async function set({ api, args: [place = ''], options, context }: Call<FileOptio
   const { namespace } = placeOf(place);
   const current = await api.get<RetentionRules>(rulesOf(namespace));
   const whole = await wholeOf(place, options.file ?? '', current, context);
+  if (options.dryRun) {
+    const { rules, added, removed } = await api.replace<RetentionRules, Plan>(
+      rulesOf(namespace),
+      () => whole,
+      { dryRun: true },
+    );
+    context.stdout.write(
+      `${place}: the rules would be set, ${countText(rules.policies.length, 'policy')} in ${namespace}, ${added.length} of them new, ` +
+        `and ${countText(removed.length, 'policy')} would go; berth retention preview ${place} --file ${options.file} tells what they would do\n`,
+    );
+    return;
+  }
   const { policies } = await api.replace<RetentionRules, RetentionRules>(rulesOf(namespace), () => whole);
-  const many = policies.length === 1 ? '1 policy' : `${numberText(policies.length)} policies`;
   context.stdout.write(
-    `${place}: the rules are set, ${many} in ${namespace}; berth retention preview ${place} tells what they do\n`,
+    `${place}: the rules are set, ${countText(policies.length, 'policy')} in ${namespace}; berth retention preview ${place} tells what they do\n`,
   );
 }
 
@@ -210,12 +229,11 @@ async function remove({ api, args: [place = ''], options, context }: Call<object
     ({ repositories }) => repository === undefined || isFor(repositories, repository),
   );
   if (going.length === 0) throw new CommandError(exitCodes.absent, `${place} has no rules of retention`);
-  if (!options.dryRun) {
-    await confirm(`Remove the rules of retention of ${place}?`, options, context);
-    await api.replace<RetentionRules, RetentionRules>(rulesOf(namespace), (current) =>
-      repository === undefined ? { policies: [] } : withPolicy(current, repository, undefined),
-    );
-  }
+  const change = (current: RetentionRules) =>
+    repository === undefined ? { policies: [] } : withPolicy(current, repository, undefined);
+  if (!options.dryRun) await confirm(`Remove the rules of retention of ${place}?`, options, context);
+  const query = options.dryRun ? { dryRun: true } : {};
+  await api.replace<RetentionRules, unknown>(rulesOf(namespace), change, query);
   context.stdout.write(`${place}: the rules ${options.dryRun ? 'would be' : 'are'} removed\n`);
 }
 

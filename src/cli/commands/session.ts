@@ -63,7 +63,8 @@ async function remove({ api, args, options, context }: Call<unknown>): Promise<v
     return;
   }
   const sessions = await api.list<Session>(where);
-  if (!options.dryRun) {
+  if (options.dryRun) await api.remove(where, { dryRun: true });
+  else {
     await confirm(`End ${countText(sessions.length, 'session')} of ${name}?`, options, context);
     await api.remove(where);
   }

@@ -48,7 +48,8 @@ export function addUser(program: Command, context: CommandContext): void {
   define(user, context, {
     usage: 'import <file>',
     about: 'add the users of an htpasswd file (bcrypt entries)',
-    examples: ['user import users.htpasswd', 'user import - < users.htpasswd'],
+    examples: ['user import users.htpasswd --dry-run', 'user import - < users.htpasswd'],
+    changesMany: true,
     prints: 'one',
     quiet: 'nothing',
     run: importFile,
@@ -290,13 +291,16 @@ interface Import {
 }
 
 async function importFile({ api, args: [file = ''], options, context }: Call<unknown>): Promise<void> {
-  const { added, skipped } = await api.postText<Import>('users/import', await readText(file, context));
+  const text = await readText(file, context);
+  const query = options.dryRun ? { dryRun: true } : {};
+  const { added, skipped, ...plan } = await api.postText<Import>('users/import', text, query);
   const { stdout } = context;
-  if (options.json) printJson({ added, skipped }, context);
+  if (options.json) printJson({ ...plan, added, skipped }, context);
   else if (!options.quiet) {
     const count = added.length + skipped.length;
     const left = skipped.length === 0 ? '' : `, ${skipped.length} left out`;
-    stdout.write(`${countText(count, 'user')}: ${added.length} added${left}\n`);
+    const word = options.dryRun ? 'would be added' : 'added';
+    stdout.write(`${countText(count, 'user')}: ${added.length} ${word}${left}\n`);
     for (const { line, name, reason } of skipped) {
       stdout.write(`  line ${line}  ${name === null ? '' : `${name}: `}${reason}\n`);
     }

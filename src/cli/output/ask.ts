@@ -10,11 +10,14 @@ export interface ConfirmOptions {
   readonly dryRun?: boolean;
 }
 
+/** Adds --dry-run. */
+export function addDryRun(command: Command): Command {
+  return command.option('--dry-run', 'tell what would happen and change nothing');
+}
+
 /** Adds --yes and --dry-run. */
 export function addConfirmOptions(command: Command): Command {
-  return command
-    .option('-y, --yes', 'do not ask')
-    .option('--dry-run', 'tell what would happen and change nothing');
+  return addDryRun(command.option('-y, --yes', 'do not ask'));
 }
 
 /** Goes on with --yes or a typed yes. Throws CommandError: 2 where nobody can be asked, 1 after a no. */

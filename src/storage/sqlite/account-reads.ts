@@ -2,7 +2,6 @@
 import type { RepositoryName } from '../../oci/name.ts';
 import type {
   Member,
-  MemberRole,
   NamePage,
   Namespace,
   NamespaceStore,
@@ -23,41 +22,77 @@ import {
   type UserRow,
   userColumns,
 } from './account-rows.ts';
+import { bothWays, idBefore, nameBefore, wayOf } from './both-ways.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { byName } from './policy-reads.ts';
 import { toPage } from './reads.ts';
 
 const organization = `(SELECT id FROM namespace WHERE name = ? AND kind = 'organization' AND removed_at IS NULL)`;
 
-export const sql = {
-  user: `SELECT ${userColumns} FROM subject s WHERE s.name = ? AND s.kind = 'user' AND s.removed_at IS NULL`,
-  users: `SELECT ${userColumns} FROM subject s WHERE s.kind = 'user' AND s.removed_at IS NULL AND s.name > @after
+const users = (after: string, order: string, hint = '') => `SELECT ${userColumns} FROM subject s${hint}
+    WHERE s.kind = 'user' AND s.removed_at IS NULL AND ${after}
     AND (@disabled IS NULL OR (s.disabled_at IS NOT NULL) = @disabled)
     AND (@q = '' OR instr(s.name, lower(@q)) > 0 OR instr(lower(s.full_name), lower(@q)) > 0
       OR instr(lower(s.email), lower(@q)) > 0)
-    ORDER BY s.name LIMIT @limit`,
+    ORDER BY ${order} LIMIT @limit`;
+
+export const sql = {
+  user: `SELECT ${userColumns} FROM subject s WHERE s.name = ? AND s.kind = 'user' AND s.removed_at IS NULL`,
+  taken: `SELECT EXISTS (SELECT 1 FROM subject WHERE name = ?)
+    OR EXISTS (SELECT 1 FROM namespace WHERE name = ? AND kind <> 'unowned')`,
+  ...bothWays('users', (beyond, way) => users(`s.name ${beyond} @after`, `s.name${way}`)),
+  // By rowid, past robots and teams.
+  ...bothWays('usersByCreation', (beyond, way) =>
+    users(`s.id ${beyond} @after`, `s.id${way}`, ' NOT INDEXED'),
+  ),
   userCount: `SELECT count(*) FROM subject WHERE kind = 'user' AND removed_at IS NULL AND name > ''`,
   password: `SELECT id, password_hash, password_generation, disabled_at FROM subject
     WHERE name = ? AND kind = 'user' AND removed_at IS NULL`,
   namespace: `SELECT ${namespaceColumns} FROM namespace n WHERE n.name = ? AND n.removed_at IS NULL`,
-  namespaces: `SELECT ${namespaceColumns} FROM namespace n WHERE n.name > @after AND n.removed_at IS NULL
-    AND (@kind IS NULL OR n.kind = @kind) ORDER BY n.name LIMIT @limit`,
+  ...bothWays(
+    'namespaces',
+    (
+      beyond,
+      way,
+    ) => `SELECT ${namespaceColumns} FROM namespace n WHERE n.name ${beyond} @after AND n.removed_at IS NULL
+    AND (@kind IS NULL OR n.kind = @kind) ORDER BY n.name${way} LIMIT @limit`,
+  ),
   repositoriesIn: `SELECT r.name FROM namespace n JOIN repository r ON r.namespace_id = n.id AND r.state = 'live'
     WHERE n.name = ? AND n.removed_at IS NULL ORDER BY r.name LIMIT ?`,
-  members: `SELECT s.name, m.role FROM organization_member m JOIN subject s ON s.id = m.subject_id
-    WHERE m.namespace_id = ${organization} AND s.name > ?`,
+  ...bothWays(
+    'members',
+    (beyond) => `SELECT s.name, m.role FROM organization_member m JOIN subject s ON s.id = m.subject_id
+    WHERE m.namespace_id = ${organization} AND s.name ${beyond} ?`,
+  ),
   member: `SELECT s.name, m.role FROM subject s JOIN organization_member m ON m.subject_id = s.id
     WHERE m.namespace_id = ${organization} AND s.name = ?`,
   team: `SELECT s.id, (SELECT count(*) FROM team_member m WHERE m.team_id = s.id) AS members FROM subject s
     WHERE s.name = ? AND s.kind = 'team'`,
-  teams: `SELECT s.name, (SELECT count(*) FROM team_member m WHERE m.team_id = s.id) AS members FROM subject s
-    WHERE s.namespace_id = ${organization} AND s.kind = 'team' AND s.name > ? ORDER BY s.name LIMIT ?`,
-  teamMembers: `SELECT u.name FROM subject s JOIN team_member m ON m.team_id = s.id JOIN subject u ON u.id = m.subject_id
-    WHERE s.name = ? AND s.kind = 'team' AND u.name > ?`,
+  ...bothWays(
+    'teams',
+    (
+      beyond,
+      way,
+    ) => `SELECT s.name, (SELECT count(*) FROM team_member m WHERE m.team_id = s.id) AS members FROM subject s
+    WHERE s.namespace_id = ${organization} AND s.kind = 'team' AND s.name ${beyond} ? ORDER BY s.name${way} LIMIT ?`,
+  ),
+  ...bothWays(
+    'teamMembers',
+    (
+      beyond,
+    ) => `SELECT u.name FROM subject s JOIN team_member m ON m.team_id = s.id JOIN subject u ON u.id = m.subject_id
+    WHERE s.name = ? AND s.kind = 'team' AND u.name ${beyond} ?`,
+  ),
   robot: `SELECT ${robotColumns} FROM subject s JOIN namespace n ON n.id = s.namespace_id
     WHERE s.name = ? AND s.kind = 'robot'`,
-  robots: `SELECT ${robotColumns} FROM namespace n JOIN subject s ON s.namespace_id = n.id AND s.kind = 'robot'
-    WHERE n.name = ? AND n.removed_at IS NULL AND s.name > ? ORDER BY s.name LIMIT ?`,
+  ...bothWays(
+    'robots',
+    (
+      beyond,
+      way,
+    ) => `SELECT ${robotColumns} FROM namespace n JOIN subject s ON s.namespace_id = n.id AND s.kind = 'robot'
+    WHERE n.name = ? AND n.removed_at IS NULL AND s.name ${beyond} ? ORDER BY s.name${way} LIMIT ?`,
+  ),
 } as const;
 
 type Statements = Readonly<Record<keyof typeof sql, Statement>>;
@@ -66,7 +101,7 @@ export type AccountReads = ReturnType<typeof makeAccountReads>;
 
 export function makeAccountReads(db: Connection) {
   const statements: Statements = prepareAll(db, sql);
-  for (const key of ['userCount', 'repositoriesIn'] as const) statements[key].pluck();
+  for (const key of ['userCount', 'repositoriesIn', 'taken'] as const) statements[key].pluck();
   statements.password.raw();
   return {
     ...makeUserReads(statements),
@@ -82,10 +117,15 @@ function makeUserReads(statements: Statements) {
       return row && toUser(row);
     },
 
+    isTaken: (name: string) => statements.taken.get(name, name) === 1,
+
     listUsers(options: Parameters<UserStore['list']>[0]): Page<User> {
-      const { after = '', q = '', state, limit } = options;
+      const { q = '', state, limit } = options;
       const disabled = state === undefined ? null : Number(state === 'disabled');
-      const rows = statements.users.all({ after, q, disabled, limit: limit + 1 }) as UserRow[];
+      const isByName = options.by !== 'createdAt';
+      const after = isByName ? nameBefore(options) : idBefore(options);
+      const way = wayOf(isByName ? 'users' : 'usersByCreation', options);
+      const rows = statements[way].all({ after, q, disabled, limit: limit + 1 }) as UserRow[];
       return toPage(rows.map(toUser), limit);
     },
 
@@ -108,8 +148,9 @@ function makeNamespaceReads(statements: Statements) {
     },
 
     listNamespaces(options: Parameters<NamespaceStore['list']>[0]): Page<Namespace> {
-      const { after = '', kind = null, limit } = options;
-      const rows = statements.namespaces.all({ after, kind, limit: limit + 1 }) as NamespaceRow[];
+      const { kind = null, limit } = options;
+      const values = { after: nameBefore(options), kind, limit: limit + 1 };
+      const rows = statements[wayOf('namespaces', options)].all(values) as NamespaceRow[];
       return toPage(rows.map(toNamespace), limit);
     },
 
@@ -121,9 +162,10 @@ function makeNamespaceReads(statements: Statements) {
       return row && toRobot(row);
     },
 
-    listRobots(namespace: string, { after = '', limit }: NamePage): Page<Robot> {
-      const rows = statements.robots.all(namespace, after, limit + 1) as RobotRow[];
-      return toPage(rows.map(toRobot), limit);
+    listRobots(namespace: string, page: NamePage): Page<Robot> {
+      const statement = statements[wayOf('robots', page)];
+      const rows = statement.all(namespace, nameBefore(page), page.limit + 1) as RobotRow[];
+      return toPage(rows.map(toRobot), page.limit);
     },
   };
 }
@@ -136,9 +178,9 @@ interface TeamRow {
 function makeOrganizationReads(statements: Statements) {
   // Members are ordered here: the rows of an organization are few, and walking all users in order of name would cost more.
   return {
-    listMembers(organization: string, { after = '', limit }: NamePage): Page<Member> {
-      const rows = statements.members.all(organization, after) as { name: string; role: MemberRole }[];
-      return toPage(rows.sort(byName), limit);
+    listMembers(organization: string, page: NamePage): Page<Member> {
+      const rows = statements[wayOf('members', page)].all(organization, nameBefore(page)) as Member[];
+      return toPage(inOrder(rows, page), page.limit);
     },
 
     findMember: (organization: string, user: string) =>
@@ -149,15 +191,26 @@ function makeOrganizationReads(statements: Statements) {
       return row && { name: team, members: row.members };
     },
 
-    listTeams(organization: string, { after = '', limit }: NamePage): Page<TeamRow> {
-      const rows = statements.teams.all(organization, `${organization}/${after}`, limit + 1) as TeamRow[];
+    listTeams(organization: string, page: NamePage): Page<TeamRow> {
+      const { limit } = page;
+      const after = `${organization}/${nameBefore(page)}`;
+      const rows = statements[wayOf('teams', page)].all(organization, after, limit + 1) as TeamRow[];
       const teams = rows.map(({ name, members }) => ({ name: name.slice(organization.length + 1), members }));
       return toPage(teams, limit);
     },
 
-    listTeamMembers(organization: string, team: string, { after = '', limit }: NamePage) {
-      const rows = statements.teamMembers.all(`${organization}/${team}`, after) as { name: string }[];
-      return toPage(rows.sort(byName), limit);
+    listTeamMembers(organization: string, team: string, page: NamePage) {
+      const statement = statements[wayOf('teamMembers', page)];
+      const rows = statement.all(`${organization}/${team}`, nameBefore(page)) as { name: string }[];
+      return toPage(inOrder(rows, page), page.limit);
     },
   };
+}
+
+function inOrder<Row extends { readonly name: string }>(
+  rows: Row[],
+  { descending }: NamePage,
+): readonly Row[] {
+  const sorted = rows.sort(byName);
+  return descending === true ? sorted.reverse() : sorted;
 }

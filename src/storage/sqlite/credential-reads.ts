@@ -1,5 +1,5 @@
 // The reads of grants, credentials and signing keys.
-import type { Credential, CredentialStore, Grant, SigningKey } from '../account-store.ts';
+import type { Credential, CredentialStore, Grant, IdPage, SigningKey } from '../account-store.ts';
 import type { Page } from '../metadata-store.ts';
 import {
   type CredentialRow,
@@ -9,6 +9,7 @@ import {
   toCredential,
   toGrant,
 } from './account-rows.ts';
+import { bothWays, idBefore, wayOf } from './both-ways.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { toPage } from './reads.ts';
 
@@ -18,15 +19,31 @@ const credentials = `SELECT ${credentialColumns} FROM credential c JOIN subject 
 
 export const sql = {
   grant: `${grants} WHERE g.id = ?`,
-  grantsIn: `${grants} WHERE g.namespace_id = (SELECT id FROM namespace WHERE name = ?) AND g.id > ?
-    ORDER BY g.id LIMIT ?`,
-  grantsOfRegistry: `${grants} WHERE g.namespace_id IS NULL AND g.id > ? ORDER BY g.id LIMIT ?`,
+  ...bothWays(
+    'grantsIn',
+    (
+      beyond,
+      way,
+    ) => `${grants} WHERE g.namespace_id = (SELECT id FROM namespace WHERE name = ?) AND g.id ${beyond} ?
+    ORDER BY g.id${way} LIMIT ?`,
+  ),
+  ...bothWays(
+    'grantsOfRegistry',
+    (beyond, way) =>
+      `${grants} WHERE g.namespace_id IS NULL AND g.id ${beyond} ? ORDER BY g.id${way} LIMIT ?`,
+  ),
   grantsOfSubject: `${grants} WHERE g.subject_id = (SELECT id FROM subject WHERE name = ?) AND g.id > ?
     ORDER BY g.id LIMIT ?`,
   credentialByHash: `${credentials} WHERE c.hash = ?`,
   credentialById: `${credentials} WHERE c.id = ?`,
-  credentialsOf: `${credentials} WHERE c.subject_id = (SELECT id FROM subject WHERE name = ?) AND c.kind = ? AND c.id > ?
-    ORDER BY c.id LIMIT ?`,
+  ...bothWays(
+    'credentialsOf',
+    (
+      beyond,
+      way,
+    ) => `${credentials} WHERE c.subject_id = (SELECT id FROM subject WHERE name = ?) AND c.kind = ?
+    AND c.id ${beyond} ? ORDER BY c.id${way} LIMIT ?`,
+  ),
   tokensEnding: `${credentials} WHERE c.expires_at >= ? AND c.expires_at < ? AND c.kind IN ('personal', 'robot')
     AND s.disabled_at IS NULL ORDER BY c.expires_at LIMIT ?`,
   tokensUnused: `${credentials} WHERE coalesce(c.last_used_at, c.created_at) < ? AND c.kind IN ('personal', 'robot')
@@ -42,11 +59,6 @@ interface KeyRow {
   readonly jwk: string;
   readonly createdAt: number;
   readonly retiredAt: number | null;
-}
-
-interface IdPage {
-  readonly after?: number | undefined;
-  readonly limit: number;
 }
 
 export type CredentialReads = ReturnType<typeof makeCredentialReads>;
@@ -66,12 +78,13 @@ export function makeCredentialReads(db: Connection) {
       return row && toGrant(row);
     },
 
-    listGrants(namespace: string | undefined, { after = 0, limit }: IdPage): Page<Grant> {
+    listGrants(namespace: string | undefined, page: IdPage): Page<Grant> {
+      const values = [idBefore(page), page.limit + 1];
       const rows =
         namespace === undefined
-          ? statements.grantsOfRegistry.all(after, limit + 1)
-          : statements.grantsIn.all(namespace, after, limit + 1);
-      return toGrants(rows, limit);
+          ? statements[wayOf('grantsOfRegistry', page)].all(...values)
+          : statements[wayOf('grantsIn', page)].all(namespace, ...values);
+      return toGrants(rows, page.limit);
     },
 
     listGrantsOfSubject(subject: string, { after = 0, limit }: IdPage): Page<Grant> {
@@ -82,15 +95,16 @@ export function makeCredentialReads(db: Connection) {
 
     findCredential: (id: number) => find(statements.credentialById, id),
 
-    listCredentials(
-      subject: string,
-      { kinds, after = 0, limit }: Parameters<CredentialStore['list']>[1],
-    ): Page<Credential> {
+    listCredentials(subject: string, options: Parameters<CredentialStore['list']>[1]): Page<Credential> {
+      const { kinds, limit, descending = false } = options;
+      const statement = statements[wayOf('credentialsOf', options)];
+      const after = idBefore(options);
       // Kind by kind, each in order of the index: thousands of refresh tokens do not stand before the one token asked for.
       const rows = [...new Set(kinds)].flatMap(
-        (kind) => statements.credentialsOf.all(subject, kind, after, limit + 1) as CredentialRow[],
+        (kind) => statement.all(subject, kind, after, limit + 1) as CredentialRow[],
       );
-      return toPage(rows.sort((a, b) => a.id - b.id).map(toCredential), limit);
+      rows.sort((a, b) => (descending ? b.id - a.id : a.id - b.id));
+      return toPage(rows.map(toCredential), limit);
     },
 
     listNotable({ now, expiresBefore, unusedSince, limit }: Parameters<CredentialStore['listNotable']>[0]) {

@@ -1,5 +1,5 @@
 // The intention that puts the rules of protection of a namespace.
-import { allAdministrators, type ProtectionRule, type ProtectionStore } from '../protection-store.ts';
+import { allAdministrators, type ProtectionStore } from '../protection-store.ts';
 import type { Answer, Input } from './access-steps.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import type { Now } from './now.ts';
@@ -8,7 +8,6 @@ import type { SharedWrites } from './shared-writes.ts';
 
 export const sql = {
   moveGeneration: `UPDATE instance SET value = CAST(value AS INTEGER) + 1 WHERE key = 'protection_generation'`,
-  subjectId: `SELECT id FROM subject WHERE name = ? AND kind = ? AND removed_at IS NULL`,
   dropRules: 'DELETE FROM protection_rule WHERE namespace_id = ?',
   addRule: `INSERT INTO protection_rule (namespace_id, position, repositories, tags, rule, exempts_administrators)
     VALUES (?, ?, ?, ?, ?, ?)`,
@@ -27,18 +26,12 @@ export class ProtectionWrites {
     this.#shared = shared;
     this.#reads = makeProtectionReads(db);
     this.#statements = prepareAll(db, sql);
-    this.#statements.subjectId.pluck();
   }
 
   setProtection(now: Now, { namespace, rules, origin }: Input<ProtectionStore['set']>): Outcome {
-    const id = this.#reads.namespaceId(namespace);
-    if (id === undefined) return { outcome: 'unknown-namespace' };
-    const exempt: (readonly number[])[] = [];
-    for (const rule of rules) {
-      const found = this.#subjectsOf(rule);
-      if (typeof found === 'string') return { outcome: 'unknown-subject', subject: found };
-      exempt.push(found);
-    }
+    const judged = this.#reads.judge(namespace, rules);
+    if (judged.outcome !== 'set') return judged;
+    const { id, exempt } = judged;
     const before = this.#reads.rulesOf(id);
     this.#statements.dropRules.run(id);
     for (const [position, { repositories, tags, rule, exempt: names }] of rules.entries()) {
@@ -56,18 +49,5 @@ export class ProtectionWrites {
       after: { rules },
     });
     return { outcome: 'set' };
-  }
-
-  /** The ids of whom a rule exempts, or the one who is not there. */
-  #subjectsOf({ exempt }: ProtectionRule): readonly number[] | string {
-    const ids: number[] = [];
-    for (const name of exempt) {
-      if (name === allAdministrators) continue;
-      const kind = name.startsWith('team:') ? 'team' : name.includes('+') ? 'robot' : 'user';
-      const id = this.#statements.subjectId.get(name.replace(/^team:/, ''), kind) as number | undefined;
-      if (id === undefined) return name;
-      ids.push(id);
-    }
-    return ids;
   }
 }

@@ -2,7 +2,8 @@
 import type { Digest } from '../../oci/digest.ts';
 import { namespaceOf, type RepositoryName } from '../../oci/name.ts';
 import type { BlobCount, Quota, QuotaExcess, QuotaSettings, QuotaUse } from '../care-store.ts';
-import type { Page } from '../terms.ts';
+import type { NamePage, Page } from '../terms.ts';
+import { bothWays, nameBefore, wayOf } from './both-ways.ts';
 import { type Connection, prepareAll } from './connection.ts';
 import { limitOf, type NamespaceKind, quotaKeys, unlimitedQuotas } from './quota-rows.ts';
 
@@ -11,7 +12,11 @@ const columns = `n.name, n.kind, n.quota_bytes, n.quota_repositories, n.used_byt
 
 export const sql = {
   namespace: `SELECT ${columns} FROM namespace n WHERE n.name = ?`,
-  namespaces: `SELECT ${columns} FROM namespace n WHERE n.name > ? ORDER BY n.name LIMIT ?`,
+  ...bothWays(
+    'namespaces',
+    (beyond, way) =>
+      `SELECT ${columns} FROM namespace n WHERE n.name ${beyond} ? ORDER BY n.name${way} LIMIT ?`,
+  ),
   namespaceLimits: 'SELECT kind, quota_bytes, quota_repositories FROM namespace WHERE name = ?',
   instanceValue: 'SELECT value FROM instance WHERE key = ?',
   stored: `SELECT items, bytes FROM total WHERE kind = 'blob'`,
@@ -69,8 +74,9 @@ export function makeQuotaReads(db: Connection) {
 
     find,
 
-    list(options: { after?: string | undefined; limit: number }): Page<QuotaUse> {
-      const rows = statements.namespaces.all(options.after ?? '', options.limit + 1) as NamespaceRow[];
+    list(options: NamePage): Page<QuotaUse> {
+      const statement = statements[wayOf('namespaces', options)];
+      const rows = statement.all(nameBefore(options), options.limit + 1) as NamespaceRow[];
       return {
         items: rows.slice(0, options.limit).map(ofNamespace),
         more: rows.length > options.limit,

@@ -13,14 +13,19 @@ import type {
   RepositoryRecord,
   Visibility,
 } from '../metadata-store.ts';
+import type { IdPage } from '../terms.ts';
+import { bothWays, idBefore, wayOf } from './both-ways.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { readDeprecation } from './deprecations.ts';
 import { toPage } from './reads.ts';
 
 const columns = `r.id, r.name, r.description, r.visibility, r.labels, r.manifests, r.tags, r.linked_bytes, r.own_bytes,
     r.pulls, r.pushes, r.last_pulled_at, r.last_pushed_at, r.created_at, r.deprecation`;
-const recent = (column: string) => `SELECT ${columns} FROM repository r
-    WHERE r.state = 'live' AND (r.${column}, r.id) < (?, ?) ORDER BY r.${column} DESC, r.id DESC LIMIT ?`;
+const recent = (column: string) => (beyond: string, way: string) =>
+  `SELECT ${columns} FROM repository r
+    WHERE r.state = 'live' AND (r.${column}, r.id) ${beyond} (?, ?) ORDER BY r.${column}${way}, r.id${way} LIMIT ?`;
+/** Backwards a range ends before a bound that is none of it. */
+const upTo = { '>': '<=', '<': '<' } as const;
 const deletedColumns = `r.id, r.name, r.visibility, r.manifests, r.tags, r.own_bytes, r.deleted_at, r.deleted_by, r.until_ticks,
     n.removed_at IS NOT NULL`;
 
@@ -29,12 +34,20 @@ export const sql = {
   page: 'SELECT readme, links FROM repository_page WHERE repository_id = ?',
   walkAll: `SELECT ${columns} FROM repository r WHERE r.name >= ? AND r.state <> 'deleted' AND r.state = 'live'
     ORDER BY r.name LIMIT ?`,
-  walkNamespace: `SELECT ${columns} FROM repository r JOIN namespace n ON n.id = r.namespace_id
-    WHERE n.name = ? AND r.name >= ? AND r.name <= ? AND r.state = 'live' ORDER BY r.name LIMIT ?`,
-  walkVisibility: `SELECT ${columns} FROM repository r
-    WHERE r.visibility = ? AND r.name >= ? AND r.name <= ? AND r.state = 'live' ORDER BY r.name LIMIT ?`,
-  walkPushed: recent('last_pushed_at'),
-  walkPulled: recent('last_pulled_at'),
+  walkAllDown: `SELECT ${columns} FROM repository r WHERE r.name < ? AND r.state <> 'deleted' AND r.state = 'live'
+    ORDER BY r.name DESC LIMIT ?`,
+  ...bothWays(
+    'walkNamespace',
+    (beyond, way) => `SELECT ${columns} FROM repository r JOIN namespace n ON n.id = r.namespace_id
+    WHERE n.name = ? AND r.name >= ? AND r.name ${upTo[beyond]} ? AND r.state = 'live' ORDER BY r.name${way} LIMIT ?`,
+  ),
+  ...bothWays(
+    'walkVisibility',
+    (beyond, way) => `SELECT ${columns} FROM repository r
+    WHERE r.visibility = ? AND r.name >= ? AND r.name ${upTo[beyond]} ? AND r.state = 'live' ORDER BY r.name${way} LIMIT ?`,
+  ),
+  ...bothWays('walkPushed', recent('last_pushed_at')),
+  ...bothWays('walkPulled', recent('last_pulled_at')),
   withLabel: `SELECT ${columns} FROM repository_label l JOIN repository r ON r.id = l.repository_id
     WHERE l.key = ? AND l.value = ? AND r.state = 'live' ORDER BY l.name LIMIT ?`,
   holdingManifest: `SELECT ${columns} FROM manifest m JOIN repository r ON r.id = m.repository_id
@@ -49,8 +62,11 @@ export const sql = {
     WHERE e.repository_id = ? AND e.blob_id = ? LIMIT ?`,
   parentsOf: 'SELECT parent_id FROM manifest_child WHERE child_id = ? LIMIT ?',
   tagsOf: 'SELECT name, updated_at FROM tag WHERE manifest_id = ? LIMIT ?',
-  aliases: `SELECT id, name, created_at, until_ticks FROM repository_alias
-    WHERE repository_id = ? AND id > ? ORDER BY id LIMIT ?`,
+  ...bothWays(
+    'aliases',
+    (beyond, way) => `SELECT id, name, created_at, until_ticks FROM repository_alias
+    WHERE repository_id = ? AND id ${beyond} ? ORDER BY id${way} LIMIT ?`,
+  ),
   deleted: `SELECT ${deletedColumns} FROM repository r JOIN namespace n ON n.id = r.namespace_id
     WHERE r.id < ? AND r.state = 'deleted' AND r.until_ticks > ? ORDER BY r.id DESC LIMIT ?`,
   deletedById: `SELECT ${deletedColumns} FROM repository r JOIN namespace n ON n.id = r.namespace_id
@@ -87,6 +103,8 @@ type DeletedRow = [
   number,
 ];
 
+/** Comes behind every name. */
+const behindAll = '~';
 /** A blob may be in each of 100,000 manifests: so many are looked at for the tags that lead to it. */
 const mostHolders = 200;
 const mostTags = 100;
@@ -108,13 +126,11 @@ export function makeRepositoryReads(db: Connection) {
       return { ...toRecord(row), readme, links: JSON.parse(links) };
     },
 
-    listAliases(
-      name: RepositoryName,
-      page: { after?: number | undefined; limit: number; ticks: number },
-    ): Page<RepositoryAlias> | undefined {
+    listAliases(name: RepositoryName, page: IdPage & { ticks: number }): Page<RepositoryAlias> | undefined {
       const row = statements.described.get(name) as Row | undefined;
       if (row === undefined) return undefined;
-      const rows = statements.aliases.all(row[0], page.after ?? 0, page.limit + 1) as [
+      const statement = statements[wayOf('aliases', page)];
+      const rows = statement.all(row[0], idBefore(page), page.limit + 1) as [
         number,
         RepositoryName,
         number,
@@ -157,27 +173,26 @@ function makeLists(statements: Statements) {
     walk(options: {
       range: RepositoryRange;
       after?: string | undefined;
+      descending?: boolean | undefined;
       limit: number;
     }): readonly RepositoryRecord[] {
-      const { range, after, limit } = options;
+      const { range, after, descending = false, limit } = options;
+      const bounds = (from: string, to: string) =>
+        descending ? [from, firstBefore(after, to)] : [firstAfter(after, from), to];
       const rows = (): unknown[] => {
         switch (range.kind) {
           case 'all':
-            return statements.walkAll.all(firstAfter(after, ''), limit);
-          case 'namespace':
-            return statements.walkNamespace.all(
-              range.namespace,
-              firstAfter(after, range.from),
-              range.to,
-              limit,
-            );
-          case 'visibility':
-            return statements.walkVisibility.all(
-              range.visibility,
-              firstAfter(after, range.from),
-              range.to,
-              limit,
-            );
+            return descending
+              ? statements.walkAllDown.all(after ?? behindAll, limit)
+              : statements.walkAll.all(firstAfter(after, ''), limit);
+          case 'namespace': {
+            const { namespace, from, to } = range;
+            return statements[wayOf('walkNamespace', options)].all(namespace, ...bounds(from, to), limit);
+          }
+          case 'visibility': {
+            const { visibility, from, to } = range;
+            return statements[wayOf('walkVisibility', options)].all(visibility, ...bounds(from, to), limit);
+          }
         }
       };
       return (rows() as Row[]).map(toRecord);
@@ -185,12 +200,16 @@ function makeLists(statements: Statements) {
 
     walkRecent(options: {
       by: RecentBy;
+      ascending?: boolean | undefined;
       before?: { at: number; id: number } | undefined;
       limit: number;
     }): readonly RepositoryRecord[] {
-      const { at, id } = options.before ?? { at: Number.MAX_SAFE_INTEGER, id: 0 };
-      const statement = options.by === 'pushed' ? statements.walkPushed : statements.walkPulled;
-      return (statement.all(at, id, options.limit) as Row[]).map(toRecord);
+      const { by, ascending = false, limit } = options;
+      const start = ascending ? { at: -1, id: 0 } : { at: Number.MAX_SAFE_INTEGER, id: 0 };
+      const { at, id } = options.before ?? start;
+      const way = { descending: !ascending };
+      const statement = statements[by === 'pushed' ? wayOf('walkPushed', way) : wayOf('walkPulled', way)];
+      return (statement.all(at, id, limit) as Row[]).map(toRecord);
     },
 
     listWithLabel: (options: { key: string; value: string; limit: number }): readonly RepositoryRecord[] =>
@@ -261,6 +280,11 @@ function makePlaces(statements: Statements) {
 function firstAfter(after: string | undefined, from: string): string {
   const next = after === undefined ? '' : `${after} `;
   return next > from ? next : from;
+}
+
+/** What comes right behind the last name of a range that ends before `after`, where that is in it: no name holds a blank. */
+function firstBefore(after: string | undefined, to: string): string {
+  return after !== undefined && after <= to ? after : `${to} `;
 }
 
 function toRecord(row: Row): RepositoryRecord {

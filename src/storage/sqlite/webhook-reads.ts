@@ -1,6 +1,7 @@
 // The reads of webhooks and their deliveries.
 import type { Page } from '../metadata-store.ts';
 import type { Delivery, Webhook, WebhookStore } from '../webhook-store.ts';
+import { bothWays, idBefore, wayOf } from './both-ways.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { toPage } from './reads.ts';
 import type { Ask } from './sqlite-accounts.ts';
@@ -19,8 +20,14 @@ const deliveries = `SELECT ${deliveryColumns} FROM webhook_delivery`;
 
 export const sql = {
   byId: `${hooks} WHERE w.id = ? AND w.removed_at IS NULL`,
-  inNamespace: `SELECT ${hookColumns} FROM namespace n JOIN webhook w ON w.namespace_id = n.id AND w.removed_at IS NULL
-    WHERE n.name = ? AND w.id > ? ORDER BY w.id LIMIT ?`,
+  ...bothWays(
+    'inNamespace',
+    (
+      beyond,
+      way,
+    ) => `SELECT ${hookColumns} FROM namespace n JOIN webhook w ON w.namespace_id = n.id AND w.removed_at IS NULL
+    WHERE n.name = ? AND w.id ${beyond} ? ORDER BY w.id${way} LIMIT ?`,
+  ),
   enabled: `${hooks} WHERE w.enabled = 1 AND w.removed_at IS NULL AND w.id > ? ORDER BY w.id LIMIT ?`,
   failing: `${hooks} WHERE w.failing_since IS NOT NULL AND w.removed_at IS NULL AND w.failing_since >= 0
     ORDER BY w.failing_since LIMIT ?`,
@@ -57,8 +64,11 @@ export function makeWebhookStore(
         const row = statements.byId.get(id) as HookRow | undefined;
         return row && toWebhook(row);
       }),
-    list: (namespace, { after = 0, limit }) =>
-      ask(() => hookPage(statements.inNamespace.all(namespace, after, limit + 1), limit)),
+    list: (namespace, page) =>
+      ask(() => {
+        const statement = statements[wayOf('inNamespace', page)];
+        return hookPage(statement.all(namespace, idBefore(page), page.limit + 1), page.limit);
+      }),
     listEnabled: ({ after = 0, limit }) =>
       ask(() => hookPage(statements.enabled.all(after, limit + 1), limit)),
     listFailing: (limit) => ask(() => (statements.failing.all(limit) as HookRow[]).map(toWebhook)),

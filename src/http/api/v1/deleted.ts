@@ -122,10 +122,7 @@ function kindsOf(context: ApiContext): Readonly<Record<Kind, DeletedKind>> {
       restore: (id, entry, call) => restoreIn(context, 'tag', { id, entry, call }),
       purge: async (id) => {
         if ((await deleted.findTag(id)) === undefined) return false;
-        throw new Problem(
-          'conflict',
-          'a removed tag holds no bytes: its manifest is there still, and can be deleted',
-        );
+        throw holdsNothing();
       },
     },
   };
@@ -153,6 +150,13 @@ function repositoriesOf(context: ApiContext): DeletedKind {
       return await writes.withBallast(() => repositories.purge({ id, origin }));
     },
   };
+}
+
+function holdsNothing(): Problem {
+  return new Problem(
+    'conflict',
+    'a removed tag holds no bytes: its manifest is there still, and can be deleted',
+  );
 }
 
 interface Restoring {
@@ -253,7 +257,12 @@ export function deletedRoutes(routes: Routes, context: ApiContext): void {
     summary: 'Gives up what was deleted: the next collection frees its bytes, and nothing brings it back.',
     answers: { 204: Type.Null() },
     whileReadOnly: false,
-    plan: async (call) => ({ purges: (await find(call)).entry.shown }),
+    plan: async (call) => {
+      const { entry, of } = await find(call);
+      if (of === byKind.tag) throw holdsNothing();
+      context.registry.writes.admitDeletePlan();
+      return { purges: entry.shown };
+    },
     handle: async (call) => {
       const { id, of } = await find(call);
       if (!(await of.purge(id, call.origin))) throw unknown(call.params.id);

@@ -14,7 +14,7 @@ import type { Grant, GrantStore } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
 import { seesNamespace } from './needs-guard.ts';
-import { afterNumber, type PageQuery, pageMembers, pageOf } from './pages.ts';
+import { type SortedQuery, sortedByCreation } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { type Answer, type Call, created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, nullable, parseTime, role, strict, time, timeText, timeTextOrNull } from './schemas.ts';
@@ -56,7 +56,7 @@ function grantsInNamespace(routes: Routes, grants: GrantsOf): void {
   routes.declare('grants', 'GET', '/namespaces/:namespace/grants', {
     need: ['admin-of-part'],
     summary: 'Grants in a namespace, oldest first. Whoever is admin of a part of it sees those on that part.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(grantSchema) },
     handle: (call) => grants.list(call, call.params.namespace),
   });
@@ -84,7 +84,7 @@ function grantsOnRegistry(routes: Routes, grants: GrantsOf): void {
   routes.declare('grants', 'GET', '/grants', {
     need: ['administrator', 'auditor'],
     summary: 'Grants on the whole registry, oldest first.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(grantSchema) },
     handle: (call) => grants.list(call, undefined),
   });
@@ -117,21 +117,22 @@ class GrantsOf {
     this.#store = context.registry.metadata.accounts.grants;
   }
 
-  async list(call: Call<unknown, PageQuery, unknown>, namespace: string | undefined): Promise<Answer> {
+  async list(call: Call<unknown, SortedQuery, unknown>, namespace: string | undefined): Promise<Answer> {
     if (namespace !== undefined) await findNamespace(this.#context, namespace);
     const { query } = call;
     const limit = query.limit ?? this.#context.config.limits.pageSize;
     // Read until there is one more than wanted: where a page ends tells nothing of the grants that are left out.
     const seen: Grant[] = [];
-    let after = afterNumber(query);
+    const wanted = sortedByCreation.read(query);
+    let { after } = wanted;
     for (;;) {
-      const page = await this.#store.list(namespace, { after, limit: limit + 1 });
+      const page = await this.#store.list(namespace, { ...wanted, after, limit: limit + 1 });
       seen.push(...page.items.filter((grant) => isFor(call, grant)));
       if (seen.length > limit || !page.more) break;
       after = page.items.at(-1)?.id;
     }
     const page = { items: seen.slice(0, limit), more: seen.length > limit };
-    return list(pageOf(page, showGrant, ({ id }) => id));
+    return list(sortedByCreation.page(query, page, showGrant, ({ id }) => id));
   }
 
   async put(

@@ -41,7 +41,7 @@ export function manifestRoutes(routes: Routes, context: ApiContext): void {
     content: true,
     whileReadOnly: false,
     plan: async ({ params, origin }) => {
-      writes.admitDelete();
+      writes.admitDeletePlan();
       const repository = repositoryIn(params.repository);
       const digest = digestIn(params.reference);
       const manifest = await metadata.manifests.findDetails(repository, digest);

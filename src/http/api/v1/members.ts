@@ -2,12 +2,14 @@
 import { Type } from 'typebox';
 import type { ApiContext } from './context.ts';
 import { findOrganization } from './organizations.ts';
-import { afterName, pageMembers, pageOf } from './pages.ts';
+import { sortedByName } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
 import { created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, strict } from './schemas.ts';
 
 const memberRole = Type.Enum(['owner', 'member']);
+/** Members are few: all of them in one page. */
+const everybody = 1_000_000;
 const member = strict({ name: Type.String(), role: memberRole });
 
 export function memberRoutes(routes: Routes, context: ApiContext): void {
@@ -21,14 +23,16 @@ function listMembers(routes: Routes, context: ApiContext): void {
   routes.declare('members', 'GET', '/organizations/:organization/members', {
     need: ['member'],
     summary: 'Members of an organization, in order of name.',
-    query: strict(pageMembers),
+    query: strict(sortedByName.members),
     answers: { 200: listOf(member) },
     handle: async ({ params, query }) => {
       await findOrganization(context, params.organization);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await organizations.listMembers(params.organization, { after: afterName(query), limit });
+      const wanted = { ...sortedByName.read(query), limit };
+      const page = await organizations.listMembers(params.organization, wanted);
       return list(
-        pageOf(
+        sortedByName.page(
+          query,
           page,
           ({ name, role }) => ({ name, role }),
           ({ name }) => name,
@@ -78,6 +82,8 @@ function removeMember(routes: Routes, context: ApiContext): void {
       const { organization, user } = params;
       const there = await organizations.findMember(organization, user);
       if (there === undefined) throw notFound(`member ${user} of ${organization}`);
+      if (there.role === 'owner' && !(await hasOtherOwner(context, organization, user)))
+        throw lastOwner(user, organization);
       return { removes: [`member:${organization}/${user}`] };
     },
     handle: async ({ params, origin }) => {
@@ -88,6 +94,12 @@ function removeMember(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
+
+async function hasOtherOwner({ registry }: ApiContext, organization: string, user: string): Promise<boolean> {
+  const { organizations } = registry.metadata.accounts;
+  const { items } = await organizations.listMembers(organization, { limit: everybody });
+  return items.some(({ name, role }) => role === 'owner' && name !== user);
 }
 
 function lastOwner(user: string, organization: string): Problem {

@@ -3,7 +3,7 @@ import { type Static, Type } from 'typebox';
 import type { Namespace } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { seesNamespace } from './needs-guard.ts';
-import { afterName, type ListPage, type PageQuery, pageMembers } from './pages.ts';
+import { type ListPage, type SortedQuery, sortedByName } from './pages.ts';
 import { notFound } from './problem.ts';
 import { type Call, found, list, type Routes } from './route.ts';
 import { description, listOf, nullable, strict, time, timeText, visibility } from './schemas.ts';
@@ -34,7 +34,7 @@ function listNamespaces(routes: Routes, context: ApiContext): void {
   routes.declare('namespaces', 'GET', '/namespaces', {
     need: ['signed-in'],
     summary: 'Namespaces that the caller may see, in order of name.',
-    query: strict({ ...pageMembers, kind: Type.Optional(Type.Enum(['user', 'organization'])) }),
+    query: strict({ ...sortedByName.members, kind: Type.Optional(Type.Enum(['user', 'organization'])) }),
     answers: { 200: listOf(namespaceSchema) },
     handle: async (call) => list(await listSeen(context, call)),
   });
@@ -119,15 +119,16 @@ export function readsAll({
 // Pages of the store are read until there is one more than wanted.
 async function listSeen(
   context: ApiContext,
-  call: Call<unknown, PageQuery & { kind?: 'user' | 'organization' }, unknown>,
+  call: Call<unknown, SortedQuery & { kind?: 'user' | 'organization' }, unknown>,
 ) {
   const { namespaces } = context.registry.metadata.accounts;
   const { query } = call;
   const limit = query.limit ?? context.config.limits.pageSize;
   const seen: Namespace[] = [];
-  let after = afterName(query);
+  const wanted = sortedByName.read(query);
+  let { after } = wanted;
   for (;;) {
-    const page = await namespaces.list({ after, limit: scanned, kind: query.kind });
+    const page = await namespaces.list({ ...wanted, after, limit: scanned, kind: query.kind });
     for (const namespace of page.items) {
       if (await seesNamespace(context, call, namespace.name, namespace)) seen.push(namespace);
       if (seen.length > limit) break;
@@ -136,6 +137,7 @@ async function listSeen(
     after = page.items.at(-1)?.name;
   }
   const items = seen.slice(0, limit);
-  const next = seen.length > limit ? items.at(-1)?.name : undefined;
+  const last = seen.length > limit ? items.at(-1) : undefined;
+  const next = last && sortedByName.next(query, last.name);
   return { items: items.map(showNamespace), next } satisfies ListPage<object>;
 }

@@ -1,7 +1,8 @@
-// Begins what a request asks for. Each kind takes members of its own; the others are refused with a sentence.
+// Begins what a request asks for, or tells what that would be. Each kind takes members of its own; the others are refused with a sentence.
 import { isAbsolute, normalize } from 'node:path';
 import { parseRepositoryName } from '../../../oci/name.ts';
-import type { BackupTask, ImportTask } from '../../../registry/care-tasks.ts';
+import { type BackupTask, type ImportTask, shownImport } from '../../../registry/care-tasks.ts';
+import type { OperationReport } from '../../../storage/care-store.ts';
 import { isWithinFolder } from '../../../storage/folders.ts';
 import type { Origin } from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
@@ -22,31 +23,63 @@ const membersOfSource: Readonly<Record<ImportSourceRequest['type'], readonly str
   registry: ['url', 'credentials', 'certificate', 'repositories', 'tags', ...manner],
 };
 
+/** Something that can be begun. */
+interface Prepared {
+  /** What was asked for, without secrets. */
+  readonly request: OperationReport;
+  readonly begin: () => Promise<number>;
+}
+
 /** Begins it and resolves with its id. Throws Problem, or SameKindRunningError. */
 export async function beginOperation(
   context: ApiContext,
   request: OperationRequest,
   origin: Origin,
 ): Promise<number> {
+  return await prepare(context, request, origin).begin();
+}
+
+/** What would be begun. Throws like beginOperation. */
+export function planOperation(context: ApiContext, body: OperationRequest, origin: Origin) {
+  const { kind } = body;
+  const { request } = prepare(context, body, origin);
+  context.registry.operations.assertNone(kind);
+  return { kind, request };
+}
+
+function prepare(context: ApiContext, request: OperationRequest, origin: Origin): Prepared {
   const { care } = context;
   refuseOthers(request, 'kind', membersOfKind[request.kind], '');
   switch (request.kind) {
     case 'gc': {
       const { dryRun = false, now = false, force = false } = request;
-      return await care.collect({ dryRun, now, force }, origin);
+      const task = { dryRun, now, force };
+      return { request: task, begin: () => care.collect(task, origin) };
     }
     case 'scrub': {
       const { deep = false, repair = false } = request;
-      return await care.scrub({ deep, repair }, origin);
+      const task = { deep, repair };
+      return { request: task, begin: () => care.scrub(task, origin) };
     }
-    case 'backup':
-      return await care.backUp(backupTask(context, request), origin);
+    case 'backup': {
+      const task = backupTask(context, request);
+      return { request: { ...task }, begin: () => care.backUp(task, origin) };
+    }
     case 'import': {
-      const { message } = context.registry.writes.readOnly();
-      if (message !== undefined) throw new Problem('read-only', message);
-      return await care.importFrom(importTask(request.source), origin);
+      const task = importTask(request.source);
+      return { request: shownImport(task), begin: () => beginImport(context, task, origin) };
     }
   }
+}
+
+async function beginImport(
+  { care, registry }: ApiContext,
+  task: ImportTask,
+  origin: Origin,
+): Promise<number> {
+  const { message } = registry.writes.readOnly();
+  if (message !== undefined) throw new Problem('read-only', message);
+  return await care.importFrom(task, origin);
 }
 
 function refuseOthers(body: object, by: string, taken: readonly string[], base: string): void {

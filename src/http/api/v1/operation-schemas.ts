@@ -31,6 +31,16 @@ export const operationSchema = strict({
   ),
 });
 
+/** What would be begun. */
+export const operationPlan = strict({
+  dryRun: Type.Literal(true),
+  kind,
+  request: Type.Unsafe<Readonly<Record<string, unknown>>>({
+    ...facts,
+    description: 'What was asked for, with what holds unless told and without secrets.',
+  }),
+});
+
 export function showOperation(operation: OperationView): Static<typeof operationSchema> {
   const { rate, remainingSeconds, report } = operation;
   return {

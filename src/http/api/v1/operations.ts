@@ -3,8 +3,15 @@ import { Type } from 'typebox';
 import { type OperationView, SameKindRunningError } from '../../../registry/operations.ts';
 import type { ApiContext } from './context.ts';
 import { endedEventId, progressOf } from './operation-events.ts';
-import { beginOperation } from './operation-requests.ts';
-import { kind, operationRequest, operationSchema, showOperation, state } from './operation-schemas.ts';
+import { beginOperation, planOperation } from './operation-requests.ts';
+import {
+  kind,
+  operationPlan,
+  operationRequest,
+  operationSchema,
+  showOperation,
+  state,
+} from './operation-schemas.ts';
 import { afterNumber, pageMembers, pageOf } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
 import { accepted, basePath, found, list, nothing, type Routes } from './route.ts';
@@ -40,26 +47,34 @@ function begin(routes: Routes, context: ApiContext): void {
     summary: 'Begins a collection, a scrub, a backup or an import.',
     description:
       'One of each kind at a time: while one runs the answer is 409 with its id, and Location leads to it. Paths are those ' +
-      'of the server, and an import from a URL makes the server itself connect there: that is why it takes an administrator.',
+      'of the server, and an import from a URL makes the server itself connect there: that is why it takes an administrator. A dry run tells what would be begun and looks at nothing: what a collection ' +
+      'would free is the report of one with `dryRun` in its body.',
     body: operationRequest,
     answers: { 202: operationSchema },
     whileReadOnly: true,
+    plan: async ({ body, origin }) => {
+      try {
+        return planOperation(context, body, origin);
+      } catch (error) {
+        throw asConflict(error);
+      }
+    },
+    planned: operationPlan,
     handle: async ({ body, origin }) => {
       try {
         const id = await beginOperation(context, body, origin);
         return accepted(`/operations/${id}`, showOperation(await findOperation(context, id)));
       } catch (error) {
-        if (!(error instanceof SameKindRunningError)) throw error;
-        throw new Problem(
-          'conflict',
-          `operation ${error.id} of this kind has not ended: wait for it or cancel it`,
-          {
-            headers: { location: `${basePath}/operations/${error.id}` },
-          },
-        );
+        throw asConflict(error);
       }
     },
   });
+}
+
+function asConflict(error: unknown): unknown {
+  if (!(error instanceof SameKindRunningError)) return error;
+  const detail = `operation ${error.id} of this kind has not ended: wait for it or cancel it`;
+  return new Problem('conflict', detail, { headers: { location: `${basePath}/operations/${error.id}` } });
 }
 
 function showOne(routes: Routes, context: ApiContext): void {

@@ -30,7 +30,7 @@ export interface ListPage<Item> {
 }
 
 /** One value, or the values of an order of several columns behind the name of that order. */
-type CursorKey = string | number | readonly (string | number)[];
+export type CursorKey = string | number | readonly (string | number)[];
 
 /** The page of a store with its items as they are shown. `keyOf` gives what the next page begins after. */
 export function pageOf<Stored, Item>(
@@ -71,6 +71,70 @@ export function afterKeys(
   if (!fits) throw wrongCursor();
   return values;
 }
+
+type Shape = 'string' | 'number';
+type KeyOf<Kind extends Shape> = Kind extends 'string' ? string : number;
+/** One page as a store is asked for it; `by` tells of what kind `after` is. */
+type WantedPage<Shapes extends Readonly<Record<string, Shape>>> = {
+  readonly [By in keyof Shapes & string]: {
+    readonly by: By;
+    readonly descending: boolean;
+    readonly after: KeyOf<Shapes[By]> | undefined;
+  };
+}[keyof Shapes & string];
+
+/**
+ * The orders of a list: a name for each, and of what kind its key is. Each can be asked for backwards, with a minus in front; the
+ * first holds unless another one is asked for. A cursor is good for its own order alone.
+ */
+export class Sorting<const Shapes extends Readonly<Record<string, Shape>>> {
+  /** The query members of the list. */
+  readonly members;
+  readonly #shapes: Shapes;
+  readonly #usual: string;
+
+  constructor(shapes: Shapes) {
+    this.#shapes = shapes;
+    const orders = Object.keys(shapes).flatMap((by) => [by, `-${by}`]);
+    this.#usual = orders[0] ?? '';
+    const description = `${this.#usual} unless told; a minus is for backwards.`;
+    this.members = { ...pageMembers, sort: Type.Optional(Type.Enum(orders, { description })) };
+  }
+
+  /** Throws the invalid Problem for a cursor of another order or list. */
+  read(query: SortedQuery): WantedPage<Shapes> {
+    const order = query.sort ?? this.#usual;
+    const descending = order.startsWith('-');
+    const by = descending ? order.slice(1) : order;
+    const shape = this.#shapes[by] ?? 'string';
+    const usual = () => (shape === 'string' ? afterName(query) : afterNumber(query));
+    const after = order === this.#usual ? usual() : afterKeys(query, order, [shape])?.[0];
+    return { by, descending, after } as WantedPage<Shapes>;
+  }
+
+  /** The `next` of a page whose last item has this key. */
+  next({ sort = this.#usual }: SortedQuery, key: string | number): CursorKey {
+    return sort === this.#usual ? key : [sort, key];
+  }
+
+  /** The page of a store with its items as they are shown. */
+  page<Stored, Item>(
+    query: SortedQuery,
+    page: Page<Stored>,
+    show: (stored: Stored) => Item,
+    keyOf: (stored: Stored) => string | number,
+  ): ListPage<Item> {
+    const { items, next } = pageOf(page, show, keyOf);
+    return { items, next: next === undefined ? undefined : this.next(query, next as string | number) };
+  }
+}
+
+export type SortedQuery = PageQuery & { readonly sort?: string };
+
+/** Of a list in order of name. */
+export const sortedByName = new Sorting({ name: 'string' });
+/** Of a list whose ids are given in the order of creation. */
+export const sortedByCreation = new Sorting({ createdAt: 'number' });
 
 function readKeys(cursor: string): readonly (string | number)[] {
   const keys = decode(cursor);

@@ -7,6 +7,7 @@ import { compileTagGlob, InvalidGlobError } from '../../../oci/tag-glob.ts';
 import {
   allAdministrators,
   type ProtectionRule,
+  type ProtectionStore,
   protectionKinds,
   registryRules,
 } from '../../../storage/protection-store.ts';
@@ -14,6 +15,7 @@ import type { ApiContext } from './context.ts';
 import { seesSubject } from './grants.ts';
 import { invalidMember, notFound, Problem } from './problem.ts';
 import { type Call, found, type Routes } from './route.ts';
+import { changesOf, type Reach, reachOf, requireIfMatch } from './rule-sets.ts';
 import { strict } from './schemas.ts';
 
 const mostRules = 100;
@@ -53,6 +55,19 @@ const ruleSet = strict({
     description: 'Those of the registry, which hold beside them: the rules of the namespace system.',
   }),
 });
+const planSchema = strict({
+  dryRun: Type.Literal(true),
+  ...ruleSet.properties,
+  added: Type.Array(ruleShown),
+  removed: Type.Array(ruleShown),
+  tags: Type.Optional(
+    strict(
+      { becomeProtected: Type.Integer(), loseProtection: Type.Integer() },
+      'Of those that are there: how many some rule would hold for and none does now, and the other way round. Left out where ' +
+        'more than some thousands would have to be looked at.',
+    ),
+  ),
+});
 type RuleToSet = Static<typeof ruleToSet>;
 type InNamespace = Call<{ readonly namespace: string }, unknown, unknown>;
 
@@ -85,21 +100,35 @@ export function protectionRoutes(routes: Routes, context: ApiContext): void {
       const items = await protection.list(params.namespace);
       return items && { items };
     },
+    plan: async (call) => {
+      const { namespace } = call.params;
+      const rules = await parseRules(call);
+      refuseUnknown(namespace, await protection.judge({ namespace, rules }));
+      const before = (await protection.list(namespace)) ?? [];
+      const changes = changesOf(before.map(inOrder), rules.map(inOrder));
+      const { inherited } = (await show(call)).shown;
+      const tags: Reach | undefined = await reachOf(context.registry, { namespace, before, after: rules });
+      return { items: rules, inherited, ...changes, ...(tags && { tags }) };
+    },
+    planned: planSchema,
     handle: async (call) => {
       const { namespace } = call.params;
-      requireIfMatch(call);
-      refuseOthersForRegistry(call);
-      const rules: ProtectionRule[] = [];
-      for (const [index, item] of call.body.items.entries()) {
-        rules.push(await parseRule(context, call, item, `/items/${index}`));
-      }
-      const put = await protection.set({ namespace, rules, origin: call.origin });
-      if (put.outcome === 'unknown-namespace') throw notFound(`namespace ${namespace}`);
-      if (put.outcome === 'unknown-subject') throw noSubject('/items', put.subject);
+      const rules = await parseRules(call);
+      refuseUnknown(namespace, await protection.set({ namespace, rules, origin: call.origin }));
       const { shown, tagged } = await show(call);
       return found(shown, tagged);
     },
   });
+
+  async function parseRules(call: InNamespace & { readonly body: { readonly items: readonly RuleToSet[] } }) {
+    requireIfMatch(call);
+    refuseOthersForRegistry(call);
+    const rules: ProtectionRule[] = [];
+    for (const [index, item] of call.body.items.entries()) {
+      rules.push(await parseRule(context, call, item, `/items/${index}`));
+    }
+    return rules;
+  }
 
   async function show(call: InNamespace) {
     const { namespace } = call.params;
@@ -113,6 +142,16 @@ export function protectionRoutes(routes: Routes, context: ApiContext): void {
   }
 }
 
+function refuseUnknown(namespace: string, put: Awaited<ReturnType<ProtectionStore['judge']>>): void {
+  if (put.outcome === 'unknown-namespace') throw notFound(`namespace ${namespace}`);
+  if (put.outcome === 'unknown-subject') throw noSubject('/items', put.subject);
+}
+
+/** In whatever order those it exempts were named, it is the same rule. */
+function inOrder(rule: ProtectionRule): ProtectionRule {
+  return { ...rule, exempt: rule.exempt.toSorted() };
+}
+
 /** Whether the caller may change the rules of a namespace; auditors see what those see. */
 function mayChange({ request, now }: InNamespace, namespace: string): boolean {
   const { rights } = request;
@@ -122,15 +161,6 @@ function mayChange({ request, now }: InNamespace, namespace: string): boolean {
 
 function withoutExempt({ exempt: _exempt, ...rule }: ProtectionRule): Omit<ProtectionRule, 'exempt'> {
   return rule;
-}
-
-/** A set is put in place of one that was read, or somebody else's change in between would be lost. */
-export function requireIfMatch({ request }: Pick<InNamespace, 'request'>): void {
-  if (request.headers['if-match'] !== undefined) return;
-  throw new Problem(
-    'precondition-required',
-    'the whole set is put here: read it first, and send its ETag as If-Match',
-  );
 }
 
 // Nobody signs in to an open registry; what holds for all of it is for its machine all the same.

@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import type { Quota, QuotaUse } from '../../../storage/care-store.ts';
 import type { ApiContext } from './context.ts';
-import { afterName, pageMembers } from './pages.ts';
+import { sortedByName } from './pages.ts';
 import { notFound } from './problem.ts';
 import { type Call, found, list, type Routes } from './route.ts';
 import { listOf, nullable, strict } from './schemas.ts';
@@ -36,15 +36,17 @@ export function quotaRoutes(routes: Routes, context: ApiContext): void {
   routes.declare('quotas', 'GET', '/quotas', {
     need: ['auditor'],
     summary: 'The registry first, then each namespace in order of name: what is used and what is allowed.',
-    query: strict(pageMembers),
+    query: strict(sortedByName.members),
     answers: { 200: listOf(quotaUse) },
     handle: async ({ query }) => {
       const wanted = query.limit ?? context.config.limits.pageSize;
-      const after = afterName(query);
+      const { after, descending } = sortedByName.read(query);
       const first = after === undefined ? await find(undefined) : [];
-      const page = await quotas.list({ after, limit: wanted - first.length });
+      // The empty name is the registry's own: all others come after it, in whatever order.
+      const page = await quotas.list({ after: after || undefined, descending, limit: wanted - first.length });
       const items = [...first, ...page.items].map(showQuota);
-      return list({ items, next: page.more ? (items.at(-1)?.namespace ?? '') : undefined });
+      const last = items.at(-1)?.namespace ?? '';
+      return list({ items, next: page.more ? sortedByName.next(query, last) : undefined });
     },
   });
 

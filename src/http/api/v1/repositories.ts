@@ -6,7 +6,7 @@ import { parseRepositoryName, type RepositoryName } from '../../../oci/name.ts';
 import type { NameTaken, RepositoryDetails } from '../../../storage/metadata-store.ts';
 import { TagProtectedError } from '../../../storage/protection-store.ts';
 import type { ApiContext } from './context.ts';
-import { afterNumber, pageMembers, pageOf } from './pages.ts';
+import { sortedByCreation } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { needRole, roleOnRepository } from './repository-roles.ts';
 import {
@@ -140,7 +140,7 @@ function removeOne(routes: Routes, context: ApiContext): void {
       return details && taggedPart(details);
     },
     plan: async ({ params, origin }) => {
-      writes.admitDelete();
+      writes.admitDeletePlan();
       const repository = await findLive(context, nameIn(params.repository));
       const kept = await metadata.protection.findProtected(repository.name, origin);
       if (kept !== undefined) throw new TagProtectedError(kept);
@@ -164,20 +164,20 @@ function aliases(routes: Routes, context: ApiContext): void {
   routes.declare('repositories', 'GET', '/repositories/:repository/-/aliases', {
     need: ['read'],
     summary: 'Old names under which a moved repository is still read, oldest first.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(aliasSchema) },
     content: true,
     handle: async ({ params, query }) => {
       const repository = nameIn(params.repository);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await repositories.listAliases(repository, { after: afterNumber(query), limit });
+      const page = await repositories.listAliases(repository, { ...sortedByCreation.read(query), limit });
       if (page === undefined) throw unknown(repository);
       const show = ({ servedSeconds: seconds, createdAt, ...alias }: (typeof page.items)[number]) => ({
         ...alias,
         createdAt: timeText(createdAt),
         servedSeconds: seconds > forever ? null : seconds,
       });
-      return list(pageOf(page, show, ({ id }) => id));
+      return list(sortedByCreation.page(query, page, show, ({ id }) => id));
     },
   });
   routes.declare('repositories', 'DELETE', '/repositories/:repository/-/aliases/:id', {

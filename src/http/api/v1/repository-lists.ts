@@ -6,13 +6,14 @@ import { type Digest, parseDigest } from '../../../oci/digest.ts';
 import type { RecentBy, RepositoryRecord } from '../../../storage/metadata-store.ts';
 import { type Budget, liesWithin, rangesOf, sees, type Viewer, walkByName } from '../../repository-walk.ts';
 import type { ApiContext } from './context.ts';
-import { afterName, type ListPage, pageMembers, wrongCursor } from './pages.ts';
+import { type CursorKey, type ListPage, Sorting, wrongCursor } from './pages.ts';
 import { invalidMember, parseMember } from './problem.ts';
 import { showSummary, summarySchema } from './repository-shapes.ts';
 import { type Call, list, type Routes } from './route.ts';
 import { listOf, nullable, strict, time, timeText, timeTextOrNull, visibility } from './schemas.ts';
 
-const sorts = ['name', '-pushedAt', '-pulledAt'] as const;
+/** By use: the time and the id of a repository, of which many may have no time. */
+const sorting = new Sorting({ name: 'string', pushedAt: 'string', pulledAt: 'string' });
 /** Rows that one page may read. Where they do not fill it, it is short and `next` tells where it goes on. */
 const rowsOfPage = 5000;
 /** So many rows are sorted where no index has their order. */
@@ -23,7 +24,7 @@ const mostLabels = 8;
 const placesAtOnce = 20;
 
 const listQuery = strict({
-  ...pageMembers,
+  ...sorting.members,
   namespace: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
   q: Type.Optional(
     Type.String({ maxLength: 255, description: 'In name or description, whatever its case.' }),
@@ -37,7 +38,6 @@ const listQuery = strict({
     Type.String({ maxLength: 200, description: 'Of a manifest or blob: where it lives, under which tags.' }),
   ),
   visibility: Type.Optional(visibility),
-  sort: Type.Optional(Type.Enum([...sorts])),
 });
 type ListQuery = Static<typeof listQuery>;
 
@@ -76,6 +76,7 @@ class RepositoryList {
   readonly #labels: readonly (readonly [string, string])[];
   readonly #digest: Digest | undefined;
   readonly #words: string;
+  readonly #wanted: ReturnType<typeof sorting.read>;
 
   constructor(context: ApiContext, { query, request, now }: Call<unknown, ListQuery, unknown>) {
     this.#context = context;
@@ -86,6 +87,7 @@ class RepositoryList {
     const { digest } = query;
     this.#digest = digest === undefined ? undefined : parseMember('/query/digest', () => parseDigest(digest));
     this.#words = (query.q ?? '').toLowerCase();
+    this.#wanted = sorting.read(query);
   }
 
   async page(): Promise<ListPage<object>> {
@@ -95,7 +97,11 @@ class RepositoryList {
       items.push({ ...showSummary(record), ...(await this.#place(record)) });
       if (this.#digest !== undefined && items.length % placesAtOnce === 0) await turn();
     }
-    return { items, next };
+    return { items, next: next === undefined ? undefined : this.#cursorOf(next) };
+  }
+
+  #cursorOf(key: string): CursorKey {
+    return sorting.next(this.#query, key);
   }
 
   async #find(): Promise<Found> {
@@ -118,8 +124,9 @@ class RepositoryList {
   }
 
   get #by(): RecentBy | undefined {
-    if (this.#query.sort === '-pushedAt') return 'pushed';
-    return this.#query.sort === '-pulledAt' ? 'pulled' : undefined;
+    const { by } = this.#wanted;
+    if (by === 'name') return undefined;
+    return by === 'pushedAt' ? 'pushed' : 'pulled';
   }
 
   /** All that have the digest or the first label, where they are few. */
@@ -155,9 +162,9 @@ class RepositoryList {
   async #pageByName(): Promise<Found> {
     const budget: Budget = { rows: rowsOfPage, spent: false };
     const found: RepositoryRecord[] = [];
-    const after = afterName(this.#query);
+    const { after, descending } = this.#wanted;
     let seen = after;
-    const walk = { after, wanted: this.#limit, budget };
+    const walk = { after, descending, wanted: this.#limit, budget };
     for await (const batch of walkByName(this.#store, rangesOf(this.#viewer, this.#query), walk)) {
       found.push(...(await this.#filter(batch)));
       seen = batch.at(-1)?.name ?? seen;
@@ -171,8 +178,9 @@ class RepositoryList {
   async #pageByUse(by: RecentBy): Promise<Found> {
     const records: RepositoryRecord[] = [];
     let before = this.#before();
+    const ascending = !this.#wanted.descending;
     for (let rows = 0; rows < rowsOfPage; rows += 500) {
-      const batch = await this.#store.walkRecent({ by, before, limit: 500 });
+      const batch = await this.#store.walkRecent({ by, ascending, before, limit: 500 });
       for (const record of await this.#filter(batch)) {
         if (records.length === this.#limit) return { records, next: this.#keyOf(records.at(-1)) };
         records.push(record);
@@ -187,22 +195,29 @@ class RepositoryList {
 
   /** The page of what is all here. */
   #pageOf(all: readonly RepositoryRecord[]): Found {
-    const before = this.#by === undefined ? undefined : this.#before();
-    const after = this.#by === undefined ? afterName(this.#query) : undefined;
+    const { after } = this.#wanted;
+    const before = this.#before();
     const rest = [...all]
       .sort((one, other) => this.#compare(one, other))
       .filter((record) => {
-        if (before === undefined) return after === undefined || record.name > after;
-        const at = this.#timeOf(record);
-        return at < before.at || (at === before.at && record.id < before.id);
+        if (before !== undefined)
+          return this.#inOrder(this.#timeOf(record) - before.at || record.id - before.id) > 0;
+        return (
+          after === undefined || this.#inOrder(record.name < after ? -1 : Number(record.name > after)) > 0
+        );
       });
     const records = rest.slice(0, this.#limit);
     return { records, next: rest.length > records.length ? this.#keyOf(records.at(-1)) : undefined };
   }
 
   #compare(one: RepositoryRecord, other: RepositoryRecord): number {
-    if (this.#by === undefined) return one.name < other.name ? -1 : 1;
-    return this.#timeOf(other) - this.#timeOf(one) || other.id - one.id;
+    if (this.#by === undefined) return this.#inOrder(one.name < other.name ? -1 : 1);
+    return this.#inOrder(this.#timeOf(one) - this.#timeOf(other) || one.id - other.id);
+  }
+
+  /** A difference, turned round where the list is. */
+  #inOrder(difference: number): number {
+    return this.#wanted.descending ? -difference : difference;
   }
 
   #timeOf({ lastPulledAt, lastPushedAt }: RepositoryRecord): number {
@@ -215,8 +230,8 @@ class RepositoryList {
   }
 
   #before(): { readonly at: number; readonly id: number } | undefined {
-    const key = afterName(this.#query);
-    if (key === undefined) return undefined;
+    const { after: key } = this.#wanted;
+    if (key === undefined || this.#by === undefined) return undefined;
     const [, at, id] = /^(\d{1,15}):(\d{1,15})$/.exec(key) ?? [];
     if (at === undefined || id === undefined) throw wrongCursor();
     return { at: Number(at), id: Number(id) };

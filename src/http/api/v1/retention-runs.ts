@@ -5,6 +5,7 @@ import type { ApiContext } from './context.ts';
 import { operationSchema, showOperation } from './operation-schemas.ts';
 import { afterNumber, pageMembers, pageOf } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
+import { preview, previewSchema } from './retention.ts';
 import { accepted, found, list, type Routes } from './route.ts';
 import { listOf, strict } from './schemas.ts';
 
@@ -14,29 +15,38 @@ export function retentionRunRoutes(routes: Routes, context: ApiContext): void {
   routes.declare('retention', 'POST', '/namespaces/:namespace/retention-runs', {
     need: ['maintain'],
     summary: 'Removes what the rules of the namespace do not keep, in the background; it can be restored.',
-    description: 'One run in the registry at a time: 409 while another one goes on.',
+    description:
+      'One run in the registry at a time: 409 while another one goes on. A dry run answers what the preview does, whose other ' +
+      'pages are read there.',
     body: strict({
       dryRun: Type.Optional(Type.Boolean({ description: 'Only tells, in the report, what would go.' })),
     }),
     answers: { 202: operationSchema },
     content: true,
     whileReadOnly: ({ dryRun }) => dryRun === true,
+    plan: async (call) => {
+      const { namespace } = call.params;
+      await needRules(namespace);
+      context.registry.writes.admitDeletePlan();
+      try {
+        operations.assertNone('retention');
+      } catch (error) {
+        throw asConflict(error);
+      }
+      return await preview(context, { ...call, body: {} });
+    },
+    planned: strict({ dryRun: Type.Literal(true), ...previewSchema.properties }),
     handle: async ({ params, body, origin }) => {
       const { namespace } = params;
       const { dryRun = false } = body;
-      const set = await metadata.retention.findRules(namespace);
-      if (set === undefined) throw notFound(`namespace ${namespace}`);
-      if (set.rules === undefined) {
-        throw new Problem('conflict', `${namespace} has no rules of retention: set some first`);
-      }
+      await needRules(namespace);
       if (!dryRun) context.registry.writes.admitDelete();
       try {
         const id = await context.care.retain({ namespace, dryRun }, origin);
         const shown = showOperation(await findRun(namespace, String(id)));
         return accepted(`/namespaces/${namespace}/retention-runs/${id}`, shown);
       } catch (error) {
-        if (!(error instanceof SameKindRunningError)) throw error;
-        throw new Problem('conflict', 'a run of retention goes on already: try again when it has ended');
+        throw asConflict(error);
       }
     },
   });
@@ -83,9 +93,21 @@ export function retentionRunRoutes(routes: Routes, context: ApiContext): void {
     },
   });
 
+  async function needRules(namespace: string): Promise<void> {
+    const set = await metadata.retention.findRules(namespace);
+    if (set === undefined) throw notFound(`namespace ${namespace}`);
+    if (set.rules === undefined)
+      throw new Problem('conflict', `${namespace} has no rules of retention: set some first`);
+  }
+
   async function findRun(namespace: string, id: string): Promise<OperationView> {
     const run = /^[1-9]\d{0,14}$/.test(id) ? await operations.find(Number(id)) : undefined;
     if (run?.kind === 'retention' && run.request.namespace === namespace) return run;
     throw notFound(`run ${id.slice(0, 20)} of retention in ${namespace}`);
   }
+}
+
+function asConflict(error: unknown): unknown {
+  if (!(error instanceof SameKindRunningError)) return error;
+  return new Problem('conflict', 'a run of retention goes on already: try again when it has ended');
 }

@@ -12,8 +12,9 @@ import type { CompiledRules, RetentionRules } from '../../../registry/retention-
 import type { ApiContext } from './context.ts';
 import { afterName, pageMembers, writeCursor, wrongCursor } from './pages.ts';
 import { invalidMember, notFound, parseMember } from './problem.ts';
-import { assertPatternIn, requireIfMatch } from './protection.ts';
-import { type Call, found, type Routes } from './route.ts';
+import { assertPatternIn } from './protection.ts';
+import { basePath, type Call, found, type Routes } from './route.ts';
+import { changesOf, requireIfMatch } from './rule-sets.ts';
 import { nullable, strict } from './schemas.ts';
 
 const count = (what: string) =>
@@ -62,6 +63,13 @@ const rulesMembers = {
   }),
 };
 const rulesSchema = strict(rulesMembers);
+const planSchema = strict({
+  dryRun: Type.Literal(true),
+  rules: Type.Unsafe<Static<typeof rulesSchema>>({ ...rulesSchema, description: 'As they would stand.' }),
+  added: Type.Array(policy, { description: 'Policies that are not there now, as they are.' }),
+  removed: Type.Array(policy),
+  preview: Type.String({ description: 'POST there, with these rules: what they would remove.' }),
+});
 
 export const counts = {
   tags: strict({ removed: Type.Integer(), kept: Type.Integer() }),
@@ -80,7 +88,7 @@ const item = strict({
   }),
   rule: nullable(Type.String(), 'The rule of protection that keeps it.'),
 });
-const previewSchema = strict({
+export const previewSchema = strict({
   totals: nullable(
     strict({ ...counts, repositories: Type.Integer(), reasons: Type.Record(Type.String(), Type.Integer()) }),
     'Of everything that was asked about; null on further pages.',
@@ -100,7 +108,7 @@ export function retentionRoutes(routes: Routes, context: ApiContext): void {
   const { retention } = context.registry.metadata;
   const current = async ({ params }: { readonly params: { readonly namespace: string } }) => {
     const known = await retention.findRules(params.namespace);
-    return known && (known.rules ?? { policies: [] });
+    return known && ((known.rules ?? { policies: [] }) as Static<typeof rulesSchema>);
   };
 
   routes.declare('retention', 'GET', '/namespaces/:namespace/retention-rules', {
@@ -125,6 +133,19 @@ export function retentionRoutes(routes: Routes, context: ApiContext): void {
     answers: { 200: rulesSchema },
     content: true,
     current,
+    plan: async (call) => {
+      const { params, body } = call;
+      requireIfMatch(call);
+      await compile(params.namespace, body, '');
+      const before = await current(call);
+      if (before === undefined) throw notFound(`namespace ${params.namespace}`);
+      return {
+        rules: body.policies.length === 0 ? { policies: [] } : body,
+        ...changesOf(before.policies, body.policies),
+        preview: `${basePath}/namespaces/${params.namespace}/retention-preview`,
+      };
+    },
+    planned: planSchema,
     handle: async (call) => {
       const { params, body, origin } = call;
       requireIfMatch(call);
@@ -164,9 +185,13 @@ async function compile(namespace: string, rules: RetentionRules, base: string): 
   }
 }
 
-type PreviewCall = Call<{ readonly namespace: string }, unknown, Preview>;
+type PreviewCall = Pick<
+  Call<{ readonly namespace: string }, unknown, Preview>,
+  'params' | 'body' | 'request'
+>;
 
-async function preview(context: ApiContext, call: PreviewCall) {
+/** What a run would do now: a page of it, and with the first one all of it in figures. */
+export async function preview(context: ApiContext, call: PreviewCall) {
   const { namespace } = call.params;
   const { body, request } = call;
   const set = await context.registry.metadata.retention.findRules(namespace);

@@ -4,7 +4,7 @@ import { parseRobotName } from '../../../auth/account-name.ts';
 import type { Robot } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
-import { afterName, pageMembers, pageOf } from './pages.ts';
+import { sortedByName } from './pages.ts';
 import { notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, nothing, type Routes } from './route.ts';
 import { description, listOf, name, nullable, strict, time, timeText, timeTextOrNull } from './schemas.ts';
@@ -36,13 +36,13 @@ function listRobots(routes: Routes, context: ApiContext): void {
   routes.declare('robots', 'GET', '/namespaces/:namespace/robots', {
     need: ['admin'],
     summary: 'Robots of a namespace, in order of name.',
-    query: strict(pageMembers),
+    query: strict(sortedByName.members),
     answers: { 200: listOf(robotSchema) },
     handle: async ({ params, query }) => {
       await findNamespace(context, params.namespace);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await robots.list(params.namespace, { after: afterName(query), limit });
-      return list(pageOf(page, showRobot, (robot) => robot.name));
+      const page = await robots.list(params.namespace, { ...sortedByName.read(query), limit });
+      return list(sortedByName.page(query, page, showRobot, (robot) => robot.name));
     },
   });
 }

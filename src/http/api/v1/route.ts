@@ -104,8 +104,13 @@ export interface Endpoint<Url extends string, Query extends TSchema, Body extend
   readonly waitsAlone?: boolean;
   /** The object as its entity tag sees it, for If-Match; undefined where nothing is there. */
   readonly current?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object | undefined>;
-  /** What a DELETE would do: makes it take ?dryRun=true. Throws what the DELETE would throw. */
+  /**
+   * What it would do: makes it take ?dryRun=true. Throws what the change would throw, but for the registry being read-only; and
+   * writes nothing.
+   */
   readonly plan?: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<object>;
+  /** What the plan looks like, `dryRun` included, where the document is to tell it. */
+  readonly planned?: TSchema;
   readonly handle: (call: Call<ParamsOf<Url>, Static<Query>, Static<Body>>) => Promise<Answer>;
 }
 
@@ -153,7 +158,8 @@ export class Routes {
     const call = callOf(request, reply, this.#context.clock.unixSeconds());
     if (endpoint.body === undefined) refuseBody(request);
     const { plan: makePlan, whileReadOnly = request.method === 'DELETE' } = endpoint;
-    const isPlan = makePlan !== undefined && (call.query as { dryRun?: boolean }).dryRun === true;
+    // Some say what they would do on their own, in the same shape as what they did.
+    const isPlan = (call.query as { dryRun?: boolean }).dryRun === true;
     const goesOn = typeof whileReadOnly === 'function' ? whileReadOnly(call.body) : whileReadOnly;
     if (request.method !== 'GET' && !isPlan && !goesOn) this.#refuseWhileReadOnly();
     const act = async () => {
@@ -161,10 +167,10 @@ export class Routes {
         await decideAgain(request, this.#context);
         await holdToPreconditions(endpoint, call);
       }
-      if (isPlan) return found({ dryRun: true, ...(await makePlan(call)) });
+      if (isPlan && makePlan !== undefined) return found({ dryRun: true, ...(await makePlan(call)) });
       return await endpoint.handle(call);
     };
-    const isAlone = request.method === 'GET' || endpoint.waitsAlone === true;
+    const isAlone = request.method === 'GET' || isPlan || endpoint.waitsAlone === true;
     const key = isAlone ? undefined : lockOf(url, call.params as Record<string, string>);
     const answer = key === undefined ? await act() : await this.#turns.take(key, act);
     return send(this.#context, call, answer);
@@ -269,8 +275,7 @@ function schemaOf(handler: string, url: string, method: Method, endpoint: AnyEnd
     ...(body === undefined ? {} : { body }),
     ...(endpoint.textBody === true ? { consumes: ['text/plain'] } : {}),
     response: {
-      ...(endpoint.plan === undefined ? {} : { 200: plan }),
-      ...(mediaType === undefined ? describe(answers) : contentsOf(answers, mediaType)),
+      ...(mediaType === undefined ? describe(withPlan(endpoint)) : contentsOf(answers, mediaType)),
       default: {
         description: 'A refusal.',
         content: { 'application/problem+json': { schema: problemSchema } },
@@ -304,6 +309,17 @@ function describe(answers: Readonly<Record<number, TSchema>>): object {
 function contentsOf(answers: Readonly<Record<number, TSchema>>, mediaType: string): object {
   const content = (schema: TSchema) => ({ description: 'Done.', content: { [mediaType]: { schema } } });
   return Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, content(schema)]));
+}
+
+/** Beside what it answers when it is done. */
+function withPlan({
+  answers,
+  plan: makePlan,
+  planned = plan,
+}: AnyEndpoint): Readonly<Record<number, TSchema>> {
+  if (makePlan === undefined) return answers;
+  const { 200: done } = answers;
+  return { ...answers, 200: done === undefined ? planned : Type.Union([done, planned]) };
 }
 
 function withDryRun(query: TSchema, endpoint: AnyEndpoint): TSchema {

@@ -1,11 +1,12 @@
 // Signing in for a browser, and what is signed in: browsers' sessions and docker's identity tokens, which both live on until
 // somebody ends them.
 import { type Static, Type } from 'typebox';
+import type { Principal } from '../../../auth/access.ts';
 import type { Credential } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
 import { callerOf, tooManyGuesses } from './me.ts';
 import { unauthenticated } from './needs-guard.ts';
-import { afterNumber, pageMembers, pageOf } from './pages.ts';
+import { sortedByCreation } from './pages.ts';
 import { notFound, Problem } from './problem.ts';
 import { created, list, nothing, type Routes } from './route.ts';
 import { listOf, name, nullable, password, strict, time, timeText, timeTextOrNull } from './schemas.ts';
@@ -78,11 +79,12 @@ function signOut(routes: Routes, context: ApiContext): void {
     need: ['signed-in'],
     summary: 'Signs this browser out.',
     answers: { 204: Type.Null() },
+    plan: async ({ principal }) => {
+      const { subject, id } = currentSession(principal);
+      return { removes: [`session:${subject}/${id}`] };
+    },
     handle: async ({ principal, origin, request, reply }) => {
-      if (principal.kind !== 'user' || principal.proof.kind !== 'session')
-        throw notFound('session of this request');
-      const id = principal.proof.credentialId;
-      await credentials.remove({ subject: principal.name, id, kinds: ['session'], origin });
+      await credentials.remove({ ...currentSession(principal), kinds: ['session'], origin });
       setSessionCookie(reply, sessionCookieName(request, context), '', 0);
       return nothing;
     },
@@ -95,23 +97,24 @@ function listSessions(routes: Routes, context: ApiContext): void {
   routes.declare('sessions', 'GET', '/users/:user/sessions', {
     need: ['self', 'administrator'],
     summary: 'Sessions of browsers and identity tokens of docker.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(sessionSchema) },
     handle: async ({ params, query, principal, now }) => {
       const { name: subject } = await findUser(context, params.user);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await credentials.list(subject, { kinds, after: afterNumber(query), limit });
+      const page = await credentials.list(subject, { ...sortedByCreation.read(query), kinds, limit });
       const isLive = ({ kind, expiresAt, lastUsedAt, createdAt }: Credential) => {
         if (expiresAt !== undefined && expiresAt <= now) return false;
         return kind !== 'session' || (lastUsedAt ?? createdAt) + idle > now;
       };
       const used =
         'proof' in principal && 'credentialId' in principal.proof ? principal.proof.credentialId : undefined;
-      const next = pageOf(
+      const { next } = sortedByCreation.page(
+        query,
         page,
         (session) => session,
         ({ id }) => id,
-      ).next;
+      );
       const items = page.items.filter(isLive).map((session) => showSession(session, used));
       return list({ items, next });
     },
@@ -160,6 +163,13 @@ function endSession(routes: Routes, context: ApiContext): void {
       return nothing;
     },
   });
+}
+
+/** The session that the request came with, or the not-found Problem. */
+function currentSession(principal: Principal): { readonly subject: string; readonly id: number } {
+  if (principal.kind !== 'user' || principal.proof.kind !== 'session')
+    throw notFound('session of this request');
+  return { subject: principal.name, id: principal.proof.credentialId };
 }
 
 function isSession({ kind }: Credential): boolean {

@@ -67,7 +67,8 @@ export function tagSettingRoutes(routes: Routes, context: ApiContext): void {
       'A copy needs the role read on the other repository and moves no bytes. A deleted manifest comes back for the role maintain. ' +
       'If-None-Match: * sets a new tag alone.',
     body: bodySchema,
-    answers: { 200: Type.Union([setSchema, planSchema]), 201: setSchema },
+    answers: { 200: setSchema, 201: setSchema },
+    planned: planSchema,
     content: true,
     current: async ({ params }) => {
       const tag = await metadata.tags.find(repositoryIn(params.repository), tagIn(params.tag));

@@ -153,7 +153,7 @@ function removeTag(routes: Routes, context: ApiContext): void {
       return tag && taggedPart(tag);
     },
     plan: async ({ params, origin }) => {
-      writes.admitDelete();
+      writes.admitDeletePlan();
       const repository = repositoryIn(params.repository);
       const { name: tag, digest } = await findTag(context, repository, tagIn(params.tag));
       const kept = await metadata.protection.findProtection({ act: 'delete', repository, tag, origin });

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { parseTeamName } from '../../../auth/account-name.ts';
 import type { ApiContext } from './context.ts';
 import { findOrganization } from './organizations.ts';
-import { afterName, pageMembers, pageOf } from './pages.ts';
+import { sortedByName } from './pages.ts';
 import { notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, name, strict } from './schemas.ts';
@@ -28,13 +28,14 @@ function listTeams(routes: Routes, context: ApiContext): void {
   routes.declare('teams', 'GET', '/organizations/:organization/teams', {
     need: ['member'],
     summary: 'Teams of an organization, in order of name.',
-    query: strict(pageMembers),
+    query: strict(sortedByName.members),
     answers: { 200: listOf(team) },
     handle: async ({ params, query }) => {
       await findOrganization(context, params.organization);
-      const wanted = { after: afterName(query), limit: query.limit ?? context.config.limits.pageSize };
+      const limit = query.limit ?? context.config.limits.pageSize;
+      const wanted = { ...sortedByName.read(query), limit };
       const page = await organizations.listTeams(params.organization, wanted);
-      return list(pageOf(page, showTeam, (one) => one.name));
+      return list(sortedByName.page(query, page, showTeam, (one) => one.name));
     },
   });
 }
@@ -88,15 +89,17 @@ function listTeamMembers(routes: Routes, context: ApiContext): void {
   routes.declare('teams', 'GET', '/organizations/:organization/teams/:team/members', {
     need: ['member'],
     summary: 'Who is in a team, in order of name.',
-    query: strict(pageMembers),
+    query: strict(sortedByName.members),
     answers: { 200: listOf(teamMember) },
     handle: async ({ params, query }) => {
       const there = await organizations.findTeam(params.organization, params.team);
       if (there === undefined) throw noTeam(params);
-      const wanted = { after: afterName(query), limit: query.limit ?? context.config.limits.pageSize };
+      const limit = query.limit ?? context.config.limits.pageSize;
+      const wanted = { ...sortedByName.read(query), limit };
       const page = await organizations.listTeamMembers(params.organization, params.team, wanted);
       return list(
-        pageOf(
+        sortedByName.page(
+          query,
           page,
           (one) => ({ name: one.name }),
           (one) => one.name,

@@ -4,7 +4,7 @@ import { boundsOf, expiryOf, mostPatterns } from '../../../auth/token-issuing.ts
 import { type Credential, type CredentialStore, roles } from '../../../storage/account-store.ts';
 import type { Origin } from '../../../storage/metadata-store.ts';
 import type { ApiContext } from './context.ts';
-import { afterNumber, type PageQuery, pageMembers, pageOf } from './pages.ts';
+import { type SortedQuery, sortedByCreation } from './pages.ts';
 import { notFound, Problem, parseMember } from './problem.ts';
 import { findRobot, type RobotParams } from './robots.ts';
 import { type Answer, type Call, created, list, nothing, type Routes } from './route.ts';
@@ -72,7 +72,7 @@ function personalTokens(routes: Routes, context: ApiContext, tokens: TokensOfOwn
   routes.declare('tokens', 'GET', '/users/:user/tokens', {
     need: ['self', 'administrator'],
     summary: 'Personal tokens of a user, oldest first. Never their secrets.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(tokenSchema) },
     handle: async ({ params, query }) => tokens.list(await ownerOf(params), query),
   });
@@ -102,7 +102,7 @@ function robotTokens(routes: Routes, context: ApiContext, tokens: TokensOfOwners
   routes.declare('tokens', 'GET', '/namespaces/:namespace/robots/:robot/tokens', {
     need: ['admin'],
     summary: 'Tokens of a robot, oldest first. Never their secrets.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(tokenSchema) },
     handle: async ({ params, query }) => tokens.list(await ownerOf(params), query),
   });
@@ -133,10 +133,10 @@ class TokensOfOwners {
     this.#store = context.registry.metadata.accounts.credentials;
   }
 
-  async list({ kind, subject }: Owner, page: PageQuery): Promise<Answer> {
+  async list({ kind, subject }: Owner, page: SortedQuery): Promise<Answer> {
     const limit = page.limit ?? this.#context.config.limits.pageSize;
-    const found = await this.#store.list(subject, { kinds: [kind], after: afterNumber(page), limit });
-    return list(pageOf(found, showToken, ({ id }) => id));
+    const found = await this.#store.list(subject, { ...sortedByCreation.read(page), kinds: [kind], limit });
+    return list(sortedByCreation.page(page, found, showToken, ({ id }) => id));
   }
 
   async add({ kind, subject, path }: Owner, call: Call<unknown, unknown, NewToken>): Promise<Answer> {

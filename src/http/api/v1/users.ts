@@ -1,12 +1,12 @@
 // Users: list, add, show and change them, and take them over from an htpasswd file.
 import { type Static, Type } from 'typebox';
 import { parseAccountName } from '../../../auth/account-name.ts';
-import { parseHtpasswd, type SkippedLine } from '../../../auth/htpasswd.ts';
+import { type HtpasswdEntry, parseHtpasswd, type SkippedLine } from '../../../auth/htpasswd.ts';
 import type { Passwords } from '../../../auth/passwords.ts';
 import { issueCode } from '../../../auth/token-issuing.ts';
 import type { User } from '../../../storage/account-store.ts';
 import type { ApiContext } from './context.ts';
-import { afterName, pageMembers, pageOf } from './pages.ts';
+import { Sorting } from './pages.ts';
 import { awaitMember, notFound, Problem, parseMember } from './problem.ts';
 import { created, found, list, type Routes } from './route.ts';
 import {
@@ -58,6 +58,8 @@ const imported = strict({
   skipped: Type.Array(strict({ line: Type.Integer(), name: nullable(Type.String()), reason: Type.String() })),
 });
 
+const sorting = new Sorting({ name: 'string', createdAt: 'number' });
+
 export function userRoutes(routes: Routes, context: ApiContext): void {
   listUsers(routes, context);
   addUser(routes, context);
@@ -70,22 +72,20 @@ function listUsers(routes: Routes, context: ApiContext): void {
   const { users } = context.registry.metadata.accounts;
   routes.declare('users', 'GET', '/users', {
     need: ['administrator', 'auditor'],
-    summary: 'Users in order of name.',
+    summary: 'Users.',
     query: strict({
-      ...pageMembers,
+      ...sorting.members,
       q: Type.Optional(Type.String({ maxLength: 255, description: 'In name, full name or email.' })),
       state: Type.Optional(Type.Enum(['enabled', 'disabled'])),
     }),
     answers: { 200: listOf(userSchema) },
     handle: async ({ query }) => {
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await users.list({
-        after: afterName(query),
-        limit,
-        q: query.q || undefined,
-        state: query.state,
-      });
-      return list(pageOf(page, showUser, (user) => user.name));
+      const wanted = sorting.read(query);
+      const page = await users.list({ ...wanted, limit, q: query.q || undefined, state: query.state });
+      return list(
+        sorting.page(query, page, showUser, ({ id, name: key }) => (wanted.by === 'name' ? key : id)),
+      );
     },
   });
 }
@@ -178,19 +178,30 @@ function importUsers(routes: Routes, context: ApiContext): void {
     body: Type.String({ description: 'NAME:HASH, a line each; bcrypt hashes only.' }),
     textBody: true,
     answers: { 200: imported },
+    plan: ({ body }) => addLines(body, async ({ name: account }) => !(await users.isTaken(account))),
+    planned: strict({ dryRun: Type.Literal(true), ...imported.properties }),
     handle: async ({ body, origin }) => {
-      const file = parseHtpasswd(body, reservedNames);
-      const skipped: SkippedLine[] = [...file.skipped];
-      const added: string[] = [];
-      for (const { line, name: account, hash: passwordHash } of file.entries) {
-        const outcome = await users.add({ name: account, role: 'user', guest: false, passwordHash, origin });
-        if (outcome.outcome === 'added') added.push(account);
-        else skipped.push({ line, name: account, reason: `the name ${account} is taken` });
-      }
-      skipped.sort((one, other) => one.line - other.line);
-      return found({ added, skipped: skipped.map((one) => ({ ...one, name: one.name ?? null })) });
+      const add = async ({ name: account, hash: passwordHash }: HtpasswdEntry) => {
+        const made = await users.add({ name: account, role: 'user', guest: false, passwordHash, origin });
+        return made.outcome === 'added';
+      };
+      return found(await addLines(body, add));
     },
   });
+
+  /** `add` gives false for a name that is taken. */
+  async function addLines(text: string, add: (entry: HtpasswdEntry) => Promise<boolean>) {
+    const file = parseHtpasswd(text, reservedNames);
+    const skipped: SkippedLine[] = [...file.skipped];
+    const added: string[] = [];
+    for (const entry of file.entries) {
+      const { line, name: account } = entry;
+      if (await add(entry)) added.push(account);
+      else skipped.push({ line, name: account, reason: `the name ${account} is taken` });
+    }
+    skipped.sort((one, other) => one.line - other.line);
+    return { added, skipped: skipped.map((one) => ({ ...one, name: one.name ?? null })) };
+  }
 }
 
 export function showUser(user: User): Static<typeof userSchema> {

@@ -8,7 +8,7 @@ import { parseHookUrl, RefusedUrlError } from '../../../webhooks/hook-url.ts';
 import { createHookSecret } from '../../../webhooks/signature.ts';
 import type { ApiContext } from './context.ts';
 import { findNamespace } from './namespaces.ts';
-import { afterNumber, pageMembers, pageOf } from './pages.ts';
+import { afterNumber, pageMembers, pageOf, sortedByCreation } from './pages.ts';
 import { invalidMember, notFound, Problem, parseMember } from './problem.ts';
 import { type Call, created, found, list, nothing, type Routes } from './route.ts';
 import { listOf, strict } from './schemas.ts';
@@ -48,15 +48,17 @@ function listHooks(routes: Routes, context: ApiContext): void {
   routes.declare('webhooks', 'GET', '/namespaces/:namespace/webhooks', {
     need: ['admin'],
     summary: 'Webhooks of a namespace, oldest first.',
-    query: strict(pageMembers),
+    query: strict(sortedByCreation.members),
     answers: { 200: listOf(hookSchema) },
     handle: async (call) => {
       const { params, query } = call;
       await findNamespace(context, params.namespace);
       const limit = query.limit ?? context.config.limits.pageSize;
-      const page = await storeOf(context).list(params.namespace, { after: afterNumber(query), limit });
+      const wanted = { ...sortedByCreation.read(query), limit };
+      const page = await storeOf(context).list(params.namespace, wanted);
       return list(
-        pageOf(
+        sortedByCreation.page(
+          query,
           page,
           (hook) => showHook(hook, isMasked(call)),
           ({ id }) => id,
