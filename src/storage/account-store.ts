@@ -128,6 +128,8 @@ export interface UserStore {
     | { readonly outcome: 'exists' }
   >;
   find(name: string): Promise<User | undefined>;
+  /** Whether nobody but this user is an enabled administrator. */
+  isLastAdministrator(name: string): Promise<boolean>;
   /** Whether `add` would answer 'exists'. */
   isTaken(name: string): Promise<boolean>;
   /** By name or by creation. `q` is contained in name, full name or email. */

@@ -102,6 +102,7 @@ describe('changing a user', () => {
     assertProblem(await admin.patch('/users/admin', { role: 'user' }), 409, 'conflict', /last administrator/);
     assertProblem(await admin.post('/users/admin/disable'), 409, 'conflict', /last administrator/);
     assertProblem(await admin.delete('/users/admin'), 409, 'conflict', /last administrator/);
+    assertProblem(await admin.delete('/users/admin?dryRun=true'), 409, 'conflict', /last administrator/);
     await addUser('boss', { role: 'administrator' });
     assert.equal((await admin.patch('/users/admin', { role: 'user' })).status, 200);
     assertProblem(await admin.get('/users'), 403, 'denied');

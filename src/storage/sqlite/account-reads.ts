@@ -36,6 +36,8 @@ const users = (after: string, order: string, hint = '') => `SELECT ${userColumns
       OR instr(lower(s.email), lower(@q)) > 0)
     ORDER BY ${order} LIMIT @limit`;
 
+const enabledAdministrator = "role = 'administrator' AND disabled_at IS NULL AND removed_at IS NULL";
+
 export const sql = {
   user: `SELECT ${userColumns} FROM subject s WHERE s.name = ? AND s.kind = 'user' AND s.removed_at IS NULL`,
   taken: `SELECT EXISTS (SELECT 1 FROM subject WHERE name = ?)
@@ -45,6 +47,8 @@ export const sql = {
   ...bothWays('usersByCreation', (beyond, way) =>
     users(`s.id ${beyond} @after`, `s.id${way}`, ' NOT INDEXED'),
   ),
+  lastAdministrator: `SELECT EXISTS (SELECT 1 FROM subject WHERE ${enabledAdministrator} AND name = @name)
+    AND NOT EXISTS (SELECT 1 FROM subject WHERE ${enabledAdministrator} AND name <> @name)`,
   userCount: `SELECT count(*) FROM subject WHERE kind = 'user' AND removed_at IS NULL AND name > ''`,
   password: `SELECT id, password_hash, password_generation, disabled_at FROM subject
     WHERE name = ? AND kind = 'user' AND removed_at IS NULL`,
@@ -101,7 +105,8 @@ export type AccountReads = ReturnType<typeof makeAccountReads>;
 
 export function makeAccountReads(db: Connection) {
   const statements: Statements = prepareAll(db, sql);
-  for (const key of ['userCount', 'repositoriesIn', 'taken'] as const) statements[key].pluck();
+  for (const key of ['userCount', 'lastAdministrator', 'repositoriesIn', 'taken'] as const)
+    statements[key].pluck();
   statements.password.raw();
   return {
     ...makeUserReads(statements),
@@ -116,6 +121,8 @@ function makeUserReads(statements: Statements) {
       const row = statements.user.get(name) as UserRow | undefined;
       return row && toUser(row);
     },
+
+    isLastAdministrator: (name: string) => statements.lastAdministrator.get({ name }) === 1,
 
     isTaken: (name: string) => statements.taken.get(name, name) === 1,
 

@@ -32,6 +32,7 @@ function makeWhoStores(
     users: {
       add: (options) => writer.run('addUser', options),
       find: (name) => ask(() => reads.findUser(name)),
+      isLastAdministrator: (name) => ask(() => reads.isLastAdministrator(name)),
       isTaken: (name) => ask(() => reads.isTaken(name)),
       list: (options) => ask(() => reads.listUsers(options)),
       count: () => ask(() => reads.countUsers()),

@@ -134,6 +134,8 @@ function removeUser(routes: Routes, context: ApiContext): void {
       refuseBoth(query);
       const leaves = await describeLeaving(metadata.accounts, metadata.events, params.user);
       if (leaves === undefined) throw notFound(`user ${params.user}`);
+      if (await metadata.accounts.users.isLastAdministrator(params.user))
+        throw lastAdministrator(params.user);
       if (leaves.onlyOwnerOf.length > 0) throw lastOwner(params.user, leaves.onlyOwnerOf);
       const { transferTo } = query;
       if (leaves.repositories > 0 && query.deleteRepositories !== true && transferTo === undefined) {
