@@ -313,6 +313,10 @@ export type CountFault =
       readonly linkedBytes: number;
       readonly ownBytes: number;
     }
+  /** A manifest that lists know nothing of. */
+  | { readonly count: 'summary'; readonly id: number; readonly of: string }
+  /** What a manifest takes. */
+  | { readonly count: 'size'; readonly id: number; readonly of: string; readonly bytes: number }
   /** Tags of a manifest. */
   | { readonly count: 'tagged'; readonly id: number; readonly of: string; readonly items: number }
   /** Bytes that a namespace uses. */

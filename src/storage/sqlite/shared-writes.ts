@@ -6,6 +6,7 @@ import type { Location } from '../blob-store.ts';
 import type { NoRepository, Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
+import { IndexSizes } from './index-sizes.ts';
 import { nextNumber } from './next-number.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { ProtectionChecks } from './protection-checks.ts';
@@ -70,12 +71,14 @@ export interface LinkedRow {
 export class SharedWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #keep: KeepTimes;
+  readonly #sizes: IndexSizes;
   readonly events: EventWrites;
   readonly quotas: QuotaWrites;
   readonly protection: ProtectionChecks;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
+    this.#sizes = new IndexSizes(db);
     this.events = new EventWrites(db);
     this.quotas = new QuotaWrites(db);
     this.protection = new ProtectionChecks(db);
@@ -243,6 +246,7 @@ export class SharedWrites {
       // It may be the config, which tells the platform.
       this.#statements.forgetPlatforms.run(manifestId);
       this.#statements.dropMissing.run(repository.id, digest, manifestId);
+      this.#sizes.measureAbove(manifestId);
     }
     if (waiting.length > 0) this.#statements.markReferenced.run(repository.id, blobId);
   }
