@@ -29,7 +29,16 @@ RUN ln -s ../lib/berth/src/main.ts /usr/local/bin/berth \
  && chmod 0755 /usr/local/lib/berth/src/main.ts \
  && mkdir -p /var/lib/berth \
  && chown 10001:0 /var/lib/berth \
- && chmod 0770 /var/lib/berth
+ && chmod 0770 /var/lib/berth \
+ && install -d -o 10001 -g 0 /usr/local/lib/berth/node_modules/.cache
+
+# What a first start compiles is kept in the image: containers have nowhere to keep it, and each health check would compile anew.
+USER 10001:0
+RUN timeout --preserve-status 10 berth serve --address 127.0.0.1 --port 0 --data /tmp/first --open > /dev/null \
+ && rm -rf /tmp/first
+USER 0:0
+RUN chown -R 0:0 /usr/local/lib/berth/node_modules/.cache \
+ && chmod -R u=rwX,go=rX /usr/local/lib/berth/node_modules/.cache
 
 # The port is there to be published: nobody gets in without signing in, whatever address is set later.
 ENV NODE_ENV=production \

@@ -121,7 +121,8 @@ export class Uploads {
   /**
    * Appends a piece and resolves with the session as it is then. Throws OciError BLOB_UPLOAD_INVALID (416, with the offset
    * in `detail.size`) when the piece does not begin where the session ends, SIZE_INVALID when it is not as long as it says,
-   * DENIED when it says to be longer than a quota has room for.
+   * DENIED when it says to be longer than a quota has room for. A disk that is full ends the session: what it has would take the
+   * room that others need, and hardly any client comes back to it.
    */
   async append(owner: UploadOwner, id: string, chunk: Chunk): Promise<UploadStatus> {
     await this.#writes.admitContent();
@@ -132,7 +133,10 @@ export class Uploads {
     if (range !== undefined && range.start !== size) throw offsetDiffers(size);
     await this.#checkQuota(owner.repository, size, chunk);
     await this.#touch(id);
-    const end = await this.#append(upload, chunk);
+    const end = await this.#append(upload, chunk).catch(async (error) => {
+      if (error instanceof DiskFullError) await this.#end(upload);
+      throw error;
+    });
     if (range !== undefined && end !== range.end + 1) throw lengthDiffers(range, end - range.start);
     return { upload, size: end };
   }
@@ -145,10 +149,7 @@ export class Uploads {
     await this.#writes.admitContent();
     const { upload } = await this.find(owner, id);
     await this.#placements.during(digest, async () => {
-      const committed = await this.#commit(upload, digest, async () => {
-        await this.#index.close(id);
-        await this.#forget(upload);
-      });
+      const committed = await this.#commit(upload, digest, () => this.#end(upload));
       this.#touched.delete(id);
       const { repository } = owner;
       const end = () => this.#index.close(id);
@@ -304,6 +305,11 @@ export class Uploads {
     if (this.#touched.size <= 2 * this.#limits.total) return;
     const [oldest] = this.#touched.keys();
     if (oldest !== undefined) this.#touched.delete(oldest);
+  }
+
+  async #end(upload: Upload): Promise<void> {
+    await this.#forget(upload);
+    await this.#writes.withBallast(() => this.#index.close(upload.id));
   }
 
   async #forget(upload: Upload): Promise<void> {

@@ -1,6 +1,6 @@
 // A full disk: pulls and deletes go on, pushes are refused with a reason, and all is well once there is room again.
 import assert from 'node:assert/strict';
-import { statfs, writeFile } from 'node:fs/promises';
+import { readdir, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runCommand } from '../support/berth-command.ts';
@@ -105,6 +105,24 @@ for (const { name, disk, larger, layerBytes, environment } of CASES) {
     for (const image of pushed.slice(2)) await assertPullable(again, image);
   });
 }
+
+test('an upload that fills the disk is ended, and its room is free again', { skip }, async (t) => {
+  const folder = join(await makeFolder(t, 'full'), 'disk');
+  await mountMemory(t, 'size=24m', folder);
+  const environment = { BERTH_STORAGE_BALLAST: '4MiB', BERTH_STORAGE_KEEP_FREE: '1KiB' };
+  const dataFolder = join(folder, 'store');
+  const berth = await startBerth(t, { dataFolder, environment });
+  const begun = await fetch(`${berth.url}/v2/full/app/blobs/uploads/`, { method: 'POST' });
+  const session = new URL(begun.headers.get('location') ?? '', berth.url);
+  const append = (size: number) => fetch(session, { method: 'PATCH', body: makeContent('filling', size) });
+  assert.equal((await append(5_000_000)).status, 202);
+  await assertRefused(await append(30_000_000));
+  assert.deepEqual(await readdir(join(dataFolder, 'uploads')), []);
+  assert.equal((await append(1)).status, 404);
+  const image = await push(berth, 'fits', 10_000_000);
+  assert(!(image instanceof Response), 'the push is still refused');
+  await assertPullable(berth, image);
+});
 
 test('collections run on a disk that is full to the last byte while people push, delete and pull', {
   skip,

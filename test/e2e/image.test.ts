@@ -2,7 +2,7 @@
 // folder, pushed to and pulled from with skopeo.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { access, chmod, chown, mkdir, readFile } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { buildNodeBase, npmBuildOptions } from '../support/base-image.ts';
@@ -54,7 +54,7 @@ test('the container image', { skip }, async (t) => {
   const container = (await home.run('buildah', ['from', '--pull-never', IMAGE])).stdout.trim();
   const root = (await home.run('buildah', ['mount', container])).stdout.trim();
 
-  await t.test('holds what the server needs and no development dependency', async () => {
+  await t.test('holds what the server needs and no development dependency', async (t) => {
     const lock = JSON.parse(await readFile(join(PROJECT, 'package-lock.json'), 'utf8'));
     const packages = Object.entries<{ dev?: boolean; optional?: boolean }>(lock.packages);
     const isThere = (path: string) => access(join(root, INSTALLED, path)).then(...[() => true, () => false]);
@@ -64,6 +64,12 @@ test('the container image', { skip }, async (t) => {
     }
     for (const path of ['src/main.ts', 'migrations', 'config']) assert(await isThere(path), path);
     for (const path of ['test', 'bench', '.git', 'docs']) assert(!(await isThere(path)), path);
+    // For the image's own user: Node keeps compiled sources apart by user.
+    const [cache = ''] = await readdir(join(root, INSTALLED, 'node_modules/.cache/compile'));
+    assert.match(cache, /^v24\..*-10001$/);
+    const compiled = await readdir(join(root, INSTALLED, 'node_modules/.cache/compile', cache));
+    t.diagnostic(`${compiled.length} compiled sources in the image`);
+    assert(compiled.length > 300);
   });
 
   await t.test('accepts its own settings and knows its version', async () => {
