@@ -62,6 +62,10 @@ export async function openRegistry(
   const { sweep, writes } = registry;
   opened.push(() => sweep.stop());
   await writes.refillBallast();
+  if ((await metadata.care.collector.otherDatabaseSince()) !== undefined)
+    log.warn(
+      'the database in the data folder is not the one that its files were written with: what it does not know stays (berth status)',
+    );
   return { registry, fatal: fatal.promise };
 }
 

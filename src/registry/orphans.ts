@@ -1,5 +1,6 @@
 // Files of blobs that no row names: what a crash left between the disk and the database. Many of them at once come from no
-// crash: then the database is not the one that these files belong to (an older one was put back), and nothing is removed.
+// crash: then the database is not the one that these files belong to (an older one was put back), and nothing is removed. Where the
+// store knows that it is not, none goes.
 import type { BlobStore, StoredBlob } from '../storage/blob-store.ts';
 import type { BlobCount, CollectorStore } from '../storage/care-store.ts';
 import type { Clock } from '../storage/clock.ts';
@@ -7,6 +8,7 @@ import type { OperationRun } from './operations.ts';
 import type { Placements } from './placements.ts';
 import { isTooMuch } from './too-much.ts';
 import type { Unlinks } from './unlinks.ts';
+import type { WriteGate } from './writes.ts';
 
 /** Files that are judged together. */
 const batch = 100;
@@ -18,7 +20,7 @@ const walkEverySeconds = 24 * 3600;
 /** In a dry run and in one that stopped: what would be removed. */
 export interface OrphanReport extends BlobCount {
   /** They stay until a run is forced. */
-  readonly stopped?: 'too much';
+  readonly stopped?: 'too much' | 'another database';
 }
 
 export interface OrphanRequest {
@@ -34,6 +36,7 @@ export class Orphans {
   readonly #blobs: BlobStore;
   readonly #placements: Placements;
   readonly #unlinks: Unlinks;
+  readonly #writes: WriteGate;
   readonly #stopAbove: number;
   readonly #clock: Clock;
   #walkedAt = Number.NEGATIVE_INFINITY;
@@ -45,6 +48,7 @@ export class Orphans {
     blobs: BlobStore;
     placements: Placements;
     unlinks: Unlinks;
+    writes: WriteGate;
     stopAbove: number;
     clock: Clock;
   }) {
@@ -52,6 +56,7 @@ export class Orphans {
     this.#blobs = options.blobs;
     this.#placements = options.placements;
     this.#unlinks = options.unlinks;
+    this.#writes = options.writes;
     this.#stopAbove = options.stopAbove;
     this.#clock = options.clock;
   }
@@ -61,19 +66,31 @@ export class Orphans {
     const now = this.#clock.monotonicSeconds();
     const asked = request.dryRun || request.now || request.force;
     if (!asked && now - this.#walkedAt < walkEverySeconds) return this.#left;
-    const { unknown, all } = await this.#count(run);
-    const stops = !request.force && isTooMuch(unknown, all.bytes, this.#stopAbove);
-    const found: OrphanReport = stops ? { ...unknown, stopped: 'too much' } : unknown;
+    const since = await this.#store.otherDatabaseSince();
+    const { unknown, all } = await this.#count(run, since);
+    const stopped = request.force ? undefined : this.#reasonToStop(unknown, all, since);
+    const found: OrphanReport = stopped === undefined ? unknown : { ...unknown, stopped };
     if (request.dryRun) return found;
-    this.#left = stops ? found : none;
-    const report = stops || unknown.blobs === 0 ? found : await this.#removeAll(run);
+    this.#left = stopped === undefined ? none : found;
+    const keeps = stopped !== undefined || unknown.blobs === 0;
+    const report = keeps ? found : await this.#removeAll(run, since);
+    if (since !== undefined && request.force)
+      await this.#writes.withBallast(() => this.#store.takeOverFiles());
     this.#walkedAt = now;
     return report;
   }
 
-  async #count(run: OperationRun): Promise<{ readonly unknown: BlobCount; readonly all: BlobCount }> {
+  #reasonToStop(unknown: BlobCount, all: BlobCount, since: number | undefined): OrphanReport['stopped'] {
+    if (since !== undefined && unknown.blobs > 0) return 'another database';
+    return isTooMuch(unknown, all.bytes, this.#stopAbove) ? 'too much' : undefined;
+  }
+
+  async #count(
+    run: OperationRun,
+    since: number | undefined,
+  ): Promise<{ readonly unknown: BlobCount; readonly all: BlobCount }> {
     let [unknown, all] = [none, none];
-    await this.#walk(run, async (files, old) => {
+    await this.#walk(run, since, async (files, old) => {
       all = files.reduce((sum, { size }) => add(sum, { blobs: 1, bytes: size }), all);
       const names = new Set(await this.#store.filterUnknown(old.map(({ location }) => location)));
       for (const { location, size } of old)
@@ -82,20 +99,21 @@ export class Orphans {
     return { unknown, all };
   }
 
-  async #removeAll(run: OperationRun): Promise<BlobCount> {
+  async #removeAll(run: OperationRun, since: number | undefined): Promise<BlobCount> {
     let removed = none;
-    await this.#walk(run, async (_files, old) => {
+    await this.#walk(run, since, async (_files, old) => {
       removed = add(removed, await this.#removeUnknown(old));
     });
     return removed;
   }
 
-  /** Hands all files over, some at a time, and those of them that are old enough. */
+  /** Hands all files over, some at a time, and those of them that are old enough, or came with another database. */
   async #walk(
     run: OperationRun,
+    since: number | undefined,
     visit: (files: readonly StoredBlob[], old: readonly StoredBlob[]) => Promise<void>,
   ): Promise<void> {
-    const before = this.#clock.unixSeconds() - oldSeconds;
+    const before = Math.max(this.#clock.unixSeconds() - oldSeconds, since ?? Number.NEGATIVE_INFINITY);
     let files: StoredBlob[] = [];
     const hand = async (): Promise<void> => {
       await visit(

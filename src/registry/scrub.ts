@@ -294,6 +294,10 @@ function countText(fault: CountFault): string {
       return `repository ${fault.of}: the count of its tags is off by ${-fault.items}`;
     case 'taken':
       return `repository ${fault.of}: what it takes is off by ${-fault.linkedBytes} bytes, of its own ${-fault.ownBytes}`;
+    case 'summary':
+      return `manifest ${fault.of}: lists do not know it`;
+    case 'size':
+      return `manifest ${fault.of}: its size is off by ${-fault.bytes} bytes`;
     case 'tagged':
       return `manifest ${fault.of}: the count of its tags is off by ${-fault.items}`;
     case 'used':

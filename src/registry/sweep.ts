@@ -1,5 +1,5 @@
 // The regular small duties: ending stale uploads and removing what is left of them, removing files that are due, persisting
-// the uptime clock and the pull counts, looking into manifests that nobody has looked into. Each round is short, and a round that fails is tried again at the next.
+// the uptime clock and the pull counts, renewing the database's epoch, looking into manifests that nobody has looked into. Each round is short, and a round that fails is tried again at the next.
 import type { BlobStore, Upload } from '../storage/blob-store.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { Placements } from './placements.ts';
@@ -36,7 +36,7 @@ export class Sweep {
     this.#options = options;
   }
 
-  /** Begins the duties: pull counts every 10 s, the clock and the sweep every minute, orphan uploads every hour. */
+  /** Begins the duties: pull counts every 10 s, the clock and the sweep every minute, the epoch every ten, orphan uploads every hour. */
   start(): void {
     const { metadata, pulls, platforms, writes, unlinks } = this.#options;
     this.#every(10, 'pull counts', () => pulls.flush());
@@ -45,16 +45,19 @@ export class Sweep {
     this.#every(60, 'queued unlinks', () => unlinks.removeDue());
     this.#every(60, 'ballast', () => writes.refillBallast());
     this.#every(60, 'platforms', () => platforms.readUnread());
+    this.#every(600, 'epoch of the database', () => metadata.renewEpoch());
     this.#every(3600, 'orphan uploads', () => this.removeOrphanUploads());
+    this.#enqueue('epoch of the database', () => metadata.renewEpoch());
     // What an older Berth stored is looked into at once.
     this.#enqueue('platforms', () => platforms.readUnread());
   }
 
-  /** Ends the duties, after one last flush of the pull counts. */
+  /** Ends the duties, after one last flush of the pull counts and in an epoch that no copy of the database knows. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#options.platforms.stop();
     this.#enqueue('pull counts', () => this.#options.pulls.flush());
+    this.#enqueue('epoch of the database', () => this.#options.metadata.renewEpoch());
     await this.#running;
   }
 

@@ -128,6 +128,13 @@ export interface CollectorStore {
   condemnBlobs(limit: number): Promise<BlobCount & { readonly reviewed: number }>;
   /** Of `locations`, those that neither a blob nor the unlink queue names. */
   filterUnknown(locations: readonly Location[]): Promise<readonly Location[]>;
+  /**
+   * When it was seen, in Unix seconds, that another database had been here: files that are older and that no row names may be what
+   * it knew. undefined: the files are this database's.
+   */
+  otherDatabaseSince(): Promise<number | undefined>;
+  /** Nobody needs them: from now on the files are this database's. */
+  takeOverFiles(): Promise<void>;
   /** Locations in the unlink queue, due or not. */
   countUnlinks(): Promise<number>;
   /** Drops old names of moved repositories whose time is over. The number dropped. */
@@ -306,6 +313,10 @@ export type CountFault =
       readonly linkedBytes: number;
       readonly ownBytes: number;
     }
+  /** A manifest that lists know nothing of. */
+  | { readonly count: 'summary'; readonly id: number; readonly of: string }
+  /** What a manifest takes. */
+  | { readonly count: 'size'; readonly id: number; readonly of: string; readonly bytes: number }
   /** Tags of a manifest. */
   | { readonly count: 'tagged'; readonly id: number; readonly of: string; readonly items: number }
   /** Bytes that a namespace uses. */

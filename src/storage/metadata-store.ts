@@ -49,6 +49,11 @@ export interface MetadataStore {
   writerStatistics(): WriterStatistics;
   /** Persists the uptime clock. Call it every minute; close() does it too. */
   advanceClock(): Promise<void>;
+  /**
+   * Leaves a sign by which a start tells this database from an older one that somebody puts back over newer files
+   * (CollectorStore.otherDatabaseSince). Call it at the start, every ten minutes, and at the end; one at a time.
+   */
+  renewEpoch(): Promise<void>;
   /** Finishes what was asked for, checkpoints the log and closes. Later calls reject with StoreUnavailableError. */
   close(): Promise<void>;
 }

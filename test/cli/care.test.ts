@@ -1,7 +1,7 @@
 // The care of the store by command, through each of the doors: real processes over real servers.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { makeTestFolder, runCommand, startCommand } from '../support/berth-command.ts';
@@ -72,6 +72,47 @@ describe('berth gc and berth usage', { concurrency: 2 }, () => {
     assert.equal((await berth('usage team/other')).code, 5);
     assert.equal((await berth('usage nobody')).code, 5);
     assert.equal((await berth('usage --free-by v1')).code, 2);
+  });
+
+  test('after an older berth.db was put back: what came since stays, and it is said what to do', async (t) => {
+    const first = await serve(t);
+    await pushImage(first.url, 'team/app', 'v1');
+    await first.server.end();
+    const { data, folder, berth } = first;
+    const database = join(data, 'berth.db');
+    await copyFile(database, join(folder, 'older.db'));
+    const again = async () => {
+      const args = ['serve', '--port', '0', '--data', data];
+      const server = await startCommand(t, args, { folder, environment: settings });
+      const [, address = ''] = await server.untilPrinted(/listening on (http:\/\/127\.0\.0\.1:\d+)/);
+      return { server, address };
+    };
+    const { server, address: url } = await again();
+    const { digest } = await pushImage(url, 'team/app', 'v2');
+    const answer = await fetch(`${url}/v2/team/app/manifests/${digest}`);
+    const { layers } = (await answer.json()) as { layers: { digest: string }[] };
+    await server.end();
+    for (const suffix of ['', '-wal', '-shm']) await rm(database + suffix, { force: true });
+    await copyFile(join(folder, 'older.db'), database);
+    for (const args of ['gc', 'gc --now']) {
+      const { code, stdout, stderr } = await berth(args);
+      assert.equal(code, 6, stderr);
+      assert.match(stdout, /\nunknown +\d+ B in \d files? without a row .* another database before/);
+      assert.match(stdout, /\nstopped +if an older berth\.db was put back, .* berth gc --force\n/);
+    }
+    await again();
+    const told = await berth('status');
+    assert.match(
+      told.stdout,
+      /^warning +at .* if an older berth\.db was put back, .* berth gc --force$/m,
+      told.stderr,
+    );
+    assert.ok(fileOf(data, layers[0]?.digest ?? ''));
+    const forced = await berth('gc --force');
+    assert.match(forced.stdout, /\nfreed +\d+ B in \d files? that a crash left/, forced.stderr);
+    assert.throws(() => fileOf(data, layers[0]?.digest ?? ''));
+    assert.equal((await berth('gc')).code, 0);
+    assert.doesNotMatch((await berth('status')).stdout, /put back/);
   });
 
   test('on a folder that nobody serves', async (t) => {

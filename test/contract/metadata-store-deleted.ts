@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
+import type { RepositoryName } from '../../src/oci/name.ts';
 import type { Location } from '../../src/storage/blob-store.ts';
+import type { MetadataStore } from '../../src/storage/metadata-store.ts';
 import {
   alice,
   blobDigest,
@@ -14,12 +16,67 @@ import {
   repository,
   tag,
 } from '../support/metadata.ts';
-import { app, assertSet, bob, deletedOf, setTag, targetOf } from '../support/tagging.ts';
+import { app, assertSet, bob, deletedOf, prod, setTag, targetOf } from '../support/tagging.ts';
 import type { OpenMetadataStore } from './metadata-store.ts';
 
 export function describeDeleted(name: string, open: OpenMetadataStore): void {
   describeRestores(name, open);
+  describeNumbers(name, open);
   describeBulk(name, open);
+}
+
+/** Removes a tag whose manifest stays; answers the number by which that is named. */
+async function numberOfRemoved(store: MetadataStore, of: RepositoryName, name: string): Promise<number> {
+  await putManifest(store, of, manifestOf({ note: name }), { tags: [name] });
+  await store.tags.remove(of, tag(name), bob);
+  const { items } = await store.deleted.listTags({ repository: of, limit: 100 });
+  return items.find((removed) => removed.name === name)?.id ?? 0;
+}
+
+async function collectDeleted({ care }: MetadataStore): Promise<void> {
+  while ((await care.collector.purgeRepositories({ everything: true, limit: 100 })).more);
+}
+
+function describeNumbers(name: string, open: OpenMetadataStore): void {
+  describe(`${name}: the number of what was deleted`, () => {
+    test('never names another tag, whatever becomes of the repository or the history it was in', async (t) => {
+      const clock = manualClock();
+      const store = await open(t, { clock });
+      const seen: number[] = [];
+      const add = async (of: RepositoryName, tagged: string): Promise<void> => {
+        const number = await numberOfRemoved(store, of, tagged);
+        assert.ok(number > 0 && !seen.includes(number), `${tagged}: ${number} after ${seen}`);
+        seen.push(number);
+      };
+      await add(app, 'early');
+      await add(prod, 'v1');
+      await store.repositories.remove({ name: prod, origin: bob });
+      await collectDeleted(store);
+      await add(app, 'after-purge');
+      // History that is old, of a manifest that is gone: its newest row goes, too.
+      await store.care.collector.markHistory();
+      clock.advance(10 * 86_400);
+      const expire = { keepSeconds: 86_400, after: 0, limit: 1000 };
+      const { items } = await store.deleted.listTags({ repository: app, limit: 100 });
+      assert.equal(items.length, 2);
+      assert.ok((await store.care.collector.expireHistory(expire)).dropped > 0);
+      await add(app, 'after-time');
+    });
+
+    test('never names another repository after the first one was purged', async (t) => {
+      const store = await open(t, { clock: manualClock() });
+      const seen: number[] = [];
+      for (const round of ['first', 'second', 'third']) {
+        const of = repository(`team/${round}`);
+        await putManifest(store, of, manifestOf({}));
+        await store.repositories.remove({ name: of, origin: bob });
+        const id = (await store.repositories.listDeleted({ limit: 5 })).items[0]?.id ?? 0;
+        assert.ok(id > 0 && !seen.includes(id), `${id} after ${seen}`);
+        seen.push(id);
+        await collectDeleted(store);
+      }
+    });
+  });
 }
 
 function describeRestores(name: string, open: OpenMetadataStore): void {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openReader } from '../../src/storage/sqlite/connection.ts';
+import { epochKeys } from '../../src/storage/sqlite/epoch-writes.ts';
 import { makeFolder } from '../support/cleanup.ts';
 import { sha256 } from '../support/images.ts';
 import { Ledger } from '../support/ledger.ts';
@@ -37,6 +39,10 @@ test(`kill -9 in mid-push, ${ROUNDS} times: no acknowledged change is lost, noth
   const last = await startBerth(t, { dataFolder });
   const { checked } = await ledger.check(last.url, Infinity);
   assert.deepEqual(await last.end('SIGTERM'), { code: 0, signal: undefined });
+  const db = openReader(join(dataFolder, 'berth.db'));
+  const held = db.prepare('SELECT value FROM instance WHERE key = ?').pluck().get(epochKeys.heldSince);
+  db.close();
+  assert.equal(held, undefined, 'a kill was taken for another database');
   t.diagnostic(
     `seed ${seed}: ${acknowledged} acknowledged requests, ${unsure} without an answer, ` +
       `${resumed} uploads resumed, ${checked} things checked at the end`,

@@ -316,6 +316,7 @@ async function sweep(world: World): Promise<void> {
     await unlinks.removeDue();
     await duties.removeOrphanUploads();
     await metadata.advanceClock();
+    await metadata.renewEpoch();
   });
 }
 

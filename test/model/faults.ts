@@ -320,6 +320,13 @@ export const faults = {
       },
     }),
   },
+  'the database forgets the epoch that the folder still has': {
+    intentions: ({ renewEpoch }, world) => ({
+      renewEpoch: after(renewEpoch, () =>
+        force(world.engine.db, `DELETE FROM instance WHERE key = 'epoch_before'`),
+      ),
+    }),
+  },
   'files are removed while a backup copies them': {
     registry: ({ unlinks }) => {
       Object.assign(unlinks, { hold: async () => () => {} });

@@ -5,6 +5,7 @@ import type { MetadataStore } from '../../src/storage/metadata-store.ts';
 import { makeCareReads } from '../../src/storage/sqlite/care-store.ts';
 import type { Connection } from '../../src/storage/sqlite/connection.ts';
 import { findWrongCounts } from '../../src/storage/sqlite/counts.ts';
+import { Epoch } from '../../src/storage/sqlite/epoch.ts';
 import {
   type IntentionName,
   type Intentions,
@@ -60,7 +61,7 @@ export function openModelStore(
   engine: Engine,
   clock: ManualClock,
   tampered: Intentions,
-  options: { readonly ticksFromWallClock: boolean },
+  options: { readonly folder: string; readonly ticksFromWallClock: boolean },
 ): ModelStore {
   const commit = makeGroupCommit(engine.db, tampered);
   let committed = 0;
@@ -99,6 +100,7 @@ export function openModelStore(
     writer,
     reads: engine.reads,
     careReads: engine.careReads,
+    epoch: new Epoch({ folder: options.folder, reader: engine.db, at: clock.unixSeconds() }),
     ticks,
     unixSeconds: () => clock.unixSeconds(),
     closeReader: () => {},

@@ -143,6 +143,9 @@ export class World {
       const { openDiskStore } = await loadDriver();
       const store = await openDiskStore({ folder: this.folder, onFatal: fail });
       this.#registry = this.#assemble(store);
+      // Nobody has put another database here, whatever a kill or a power cut left of a renewal.
+      if ((await this.#registry.metadata.care.collector.otherDatabaseSince()) !== undefined)
+        throw new Violation('a false alarm: the files are said to be those of another database');
     });
     await this.scheduler.drain(() => {});
   }
@@ -191,6 +194,7 @@ export class World {
     const { intentions } = this.engine;
     const tampered = { ...intentions, ...this.sown.intentions?.(intentions, this) };
     const opened = openModelStore(this.engine, this.clock, tampered, {
+      folder: this.folder,
       ticksFromWallClock: this.sown.ticksFromWallClock === true,
     });
     this.#knowsAll = opened.knowsAll;

@@ -7,7 +7,15 @@ import Database from 'better-sqlite3';
 import { OciError } from '../../src/oci/errors.ts';
 import { BackgroundScrub } from '../../src/registry/background-scrub.ts';
 import { freeRun, listFiles, openCare, pushBlob, pushImage } from '../support/care.ts';
-import { alice, keepTimes, repository, tag } from '../support/metadata.ts';
+import {
+  alice,
+  blobDigest,
+  keepTimes,
+  manifestOf,
+  putManifest,
+  repository,
+  tag,
+} from '../support/metadata.ts';
 
 const app = repository('team/app');
 const isUnknown = (error: unknown) => error instanceof OciError && error.code === 'BLOB_UNKNOWN';
@@ -150,6 +158,14 @@ const wrongCounts: Readonly<Record<string, readonly [spoil: string, told: RegExp
     `UPDATE manifest_summary SET tags = 0 WHERE manifest_id = (SELECT min(id) FROM manifest)`,
     /^manifest team\/app@sha256:[0-9a-f]{64}: the count of its tags is off by -1$/,
   ],
+  'the size of an image': [
+    `UPDATE manifest_summary SET size = size + 9 WHERE manifest_id = (SELECT min(id) FROM manifest)`,
+    /^manifest team\/app@sha256:[0-9a-f]{64}: its size is off by 9 bytes$/,
+  ],
+  'a manifest that lists do not know': [
+    `DELETE FROM manifest_summary WHERE manifest_id = (SELECT min(id) FROM manifest)`,
+    /^manifest team\/app@sha256:[0-9a-f]{64}: lists do not know it$/,
+  ],
   'a blob that a namespace is said to have': [
     `INSERT INTO namespace_blob (namespace_id, blob_id, links) SELECT n.id, b.id, 1 FROM namespace n, blob b
       WHERE n.name = 'library' AND b.id = (SELECT min(id) FROM blob)`,
@@ -185,6 +201,36 @@ test('every count that is kept beside what it counts is found wrong, and put rig
   clock.advance(keepTimes.leaseSeconds);
   await registry.collector.collect(freeRun(), { dryRun: false, now: true, force: true });
   assert.equal((await registry.scrub.scrub(freeRun(), look)).sound, true);
+  db.close();
+});
+
+test('an index has the size of all that it lists, also what arrives later, and a repair gives it back', async (t) => {
+  const { registry, folder } = await openCare(t);
+  const { metadata } = registry;
+  const late = blobDigest('late');
+  const early = await pushBlob(registry, app, 'early');
+  const image = await putManifest(metadata, app, manifestOf({ blobs: [early, late] }), { sparse: 'all' });
+  const inner = await putManifest(metadata, app, manifestOf({ children: [image] }));
+  await putManifest(metadata, app, manifestOf({ children: [inner, image] }), { tags: ['multi'] });
+  const size = async () => (await metadata.tags.find(app, tag('multi')))?.size;
+  assert.equal(await size(), 'early'.length);
+  await pushBlob(registry, app, 'late');
+  const whole = 'early'.length + 'late'.length;
+  assert.equal(await size(), whole);
+  const { scrub } = metadata.care;
+  assert.deepEqual(await scrub.checkCounts({}), { faults: [], more: false });
+  const db = new Database(join(folder, 'berth.db'));
+  for (const [spoil, wrong] of [
+    [`UPDATE manifest_summary SET size = 1 WHERE kind = 'index'`, 2],
+    ['DELETE FROM manifest_summary', 3],
+  ] as const) {
+    db.exec(spoil);
+    const { faults } = await scrub.checkCounts({});
+    assert.equal(faults.length, wrong);
+    await scrub.repairCounts(faults);
+    assert.deepEqual(await scrub.checkCounts({}), { faults: [], more: false });
+    assert.equal(await size(), whole);
+  }
   db.close();
 });
 

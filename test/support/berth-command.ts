@@ -41,7 +41,7 @@ export interface StartedCommand {
 /** A folder of the test's own, removed with it. */
 export async function makeTestFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-cli-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 

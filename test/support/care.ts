@@ -19,16 +19,22 @@ export interface TestCare {
   /** What the registry said about damage. */
   readonly damage: FoundDamage[];
   readonly failures: unknown[];
+  /** Stops as a server does, before the test ends; the folder can be opened again. */
+  close(): Promise<void>;
 }
 
 export async function openCare(
   t: Cleanup,
-  options: { readonly care?: CareSettings; readonly folder?: string } = {},
+  options: {
+    readonly care?: CareSettings;
+    readonly folder?: string;
+    readonly clock?: ManualClock;
+  } = {},
 ): Promise<TestCare> {
   const { care } = options;
   const folder = options.folder ?? (await makeFolder(t, 'care'));
-  const clock = manualClock(Math.floor(Date.now() / 1000));
-  const { store: metadata } = await openTestStore(t, { folder, clock });
+  const { clock = manualClock(Math.floor(Date.now() / 1000)) } = options;
+  const { store: metadata, close: closeMetadata } = await openTestStore(t, { folder, clock });
   const failures: unknown[] = [];
   const blobs = await openDiskStore({ folder, onFatal: (error) => failures.push(error) });
   onEnd(t, () => blobs.close());
@@ -59,7 +65,12 @@ export async function openCare(
     onScrubDamage: (report) => damage.push(report),
     onDutyFailure: (_duty, error) => failures.push(error),
   });
-  return { registry, clock, folder, damage, failures };
+  const close = async (): Promise<void> => {
+    await registry.sweep.stop();
+    await closeMetadata();
+    await blobs.close();
+  };
+  return { registry, clock, folder, damage, failures, close };
 }
 
 /** Work outside of an operation: nobody pauses or cancels it. */

@@ -213,6 +213,19 @@ describe('reports', () => {
     assert.equal(exitCodeFor(operation('gc', { ...found, dryRun: true })), 0);
   });
 
+  test('of a collection that found files of another database: what to do, and exit code 6', () => {
+    const found = {
+      ...collection,
+      orphans: { blobs: 2, bytes: 1024, stopped: 'another database' },
+      held: [],
+    };
+    assert.match(
+      collectionText(found),
+      /^freed .*\nunknown +1\.0 KiB in 2 files without a row in the database: .* another database before.* they stay\nstopped +if an older berth\.db /,
+    );
+    assert.equal(exitCodeFor(operation('gc', found)), 6);
+  });
+
   const scrub = {
     deep: true,
     database: { sound: true, faults: [] },

@@ -27,7 +27,7 @@ export interface CollectionReport {
   })[];
   readonly now?: boolean;
   readonly files: { readonly removed: number; readonly waiting: number };
-  /** Files without a row; `stopped`: too many to come from a crash, they stay. */
+  /** Files without a row; `stopped`: too many to come from a crash, or another database was here before: they stay. */
   readonly orphans: BlobCount & { readonly stopped?: string };
   readonly stopped?: string;
   readonly seconds: number;

@@ -20,13 +20,17 @@ export function addGc(program: Command, context: CommandContext): void {
     about: 'free the space of what nothing references any more; nobody has to stop for it',
     notes:
       'Untagged manifests stay: only what was deleted goes, and what was pushed and never used. The server does it by itself, too\n' +
-      '(collector.schedule). Exit code 6 when it would take back too much at once and --force was not said.',
+      '(collector.schedule). Exit code 6 when it would take back too much at once, or files that\n' +
+      'another database had, and --force was not said.',
     examples: ['gc', 'gc --dry-run', 'gc --now', 'gc --force'],
     options: (command) =>
       command
         .option('--dry-run', 'tell what would come free and change nothing')
         .option('--now', 'give up what was deleted and could still be restored')
-        .option('--force', 'even when most of the registry would go'),
+        .option(
+          '--force',
+          'even when most of the registry would go, or what came after a berth.db that was put back',
+        ),
     prints: 'one',
     quiet: 'the bytes that came free alone',
     run: collect,

@@ -96,8 +96,12 @@ function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], for
   const what = `${sizeText(bytes)} in ${countText(blobs, 'file')}`;
   if (stopped === undefined)
     return [[foreseen ? 'would free' : 'freed', `${what} that a crash left, without a row in the database`]];
+  const why: Readonly<Record<string, string>> = {
+    'too much': 'too much to come from a crash, so they stay',
+    'another database': 'this folder had another database before, which may have had them, so they stay',
+  };
   return [
-    ['unknown', `${what} without a row in the database: too much to come from a crash, so they stay`],
+    ['unknown', `${what} without a row in the database: ${why[stopped] ?? `they stay (${stopped})`}`],
     [
       'stopped',
       'if an older berth.db was put back, these files are what came since: put the newer one back, or restore the newest ' +

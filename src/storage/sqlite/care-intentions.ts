@@ -3,6 +3,7 @@ import { makeOperationIntentions } from './care-operations.ts';
 import { CollectorWrites } from './collector-writes.ts';
 import type { Connection } from './connection.ts';
 import { CountWrites } from './count-writes.ts';
+import { EpochWrites } from './epoch-writes.ts';
 import { RepositoryPurge } from './repository-purge.ts';
 import { ScrubWrites } from './scrub-writes.ts';
 import type { SharedWrites } from './shared-writes.ts';
@@ -12,6 +13,7 @@ export function makeCareIntentions(db: Connection, shared: SharedWrites) {
   const repositories = new RepositoryPurge(db, shared);
   const scrub = new ScrubWrites(db, shared);
   const counts = new CountWrites(db);
+  const epochs = new EpochWrites(db);
   const { quotas } = shared;
   return {
     ...makeOperationIntentions(db),
@@ -22,6 +24,8 @@ export function makeCareIntentions(db: Connection, shared: SharedWrites) {
     expireAliases: collector.expireAliases.bind(collector),
     markHistory: collector.markHistory.bind(collector),
     expireHistory: collector.expireHistory.bind(collector),
+    renewEpoch: epochs.renewEpoch.bind(epochs),
+    takeOverFiles: epochs.takeOverFiles.bind(epochs),
     configureQuotas: quotas.configureQuotas.bind(quotas),
     setQuota: quotas.setQuota.bind(quotas),
     noteSound: scrub.noteSound.bind(scrub),

@@ -5,6 +5,7 @@ import { makeOperationReads } from './care-operations.ts';
 import { checkDatabase } from './check-database.ts';
 import { makeCollectorReads } from './collector-reads.ts';
 import type { Connection } from './connection.ts';
+import type { Epoch } from './epoch.ts';
 import { makeQuotaReads } from './quota-reads.ts';
 import { makeScrubReads } from './scrub-reads.ts';
 import type { Ask } from './sqlite-accounts.ts';
@@ -27,6 +28,7 @@ export function makeCareReads(db: Connection) {
 interface Parts {
   readonly writer: Pick<WriterThread, 'run'>;
   readonly careReads: CareReads;
+  readonly epoch: Pick<Epoch, 'heldSince' | 'takeOver'>;
   readonly ticks: () => number;
   readonly unixSeconds: () => number;
 }
@@ -56,7 +58,7 @@ export function makeCareStore(parts: Parts, ask: Ask): CareStore {
   };
 }
 
-function makeCollectorStore({ writer, careReads, ticks }: Parts, ask: Ask): CollectorStore {
+function makeCollectorStore({ writer, careReads, epoch, ticks }: Parts, ask: Ask): CollectorStore {
   const { collector } = careReads;
   return {
     survey: (options) => ask(() => collector.survey(ticks(), options)),
@@ -66,6 +68,8 @@ function makeCollectorStore({ writer, careReads, ticks }: Parts, ask: Ask): Coll
     reapLinks: (limit) => writer.run('reapLinks', limit),
     condemnBlobs: (limit) => writer.run('condemnBlobs', limit),
     filterUnknown: (locations) => ask(() => collector.filterUnknown(locations)),
+    otherDatabaseSince: () => ask(() => epoch.heldSince()),
+    takeOverFiles: () => epoch.takeOver(writer),
     countUnlinks: () => ask(() => collector.countUnlinks()),
     expireAliases: (limit) => writer.run('expireAliases', limit),
     markHistory: () => writer.run('markHistory', undefined),

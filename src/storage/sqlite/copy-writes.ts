@@ -153,6 +153,8 @@ export class CopyWrites {
     this.#arrivals.settleMissing(to.id, id, this.#statements.missingOf.all(sourceId) as MissingRow[]);
     this.#shared.countManifest(to.id);
     this.#summaries.copy(id, sourceId);
+    // Here may be what is missing there.
+    this.#summaries.measure(id);
     const digest = this.#statements.digestOf.get(id) as Digest;
     if (this.#shared.settleChild(to.id, digest, id)) this.#summaries.measureAbove(id);
     return id;

@@ -1,7 +1,9 @@
-// Counts what is counted elsewhere while it changes (totals, what namespaces use, what repositories have and take, tags of a manifest), and
+// Counts what is counted elsewhere while it changes (totals, what namespaces use, what repositories have and take, size and tags of a
+// manifest), and
 // finds where the two differ. It reads the tables in order and keeps a few numbers for each namespace and repository.
 import type { CountFault } from '../care-store.ts';
 import type { Connection } from './connection.ts';
+import { IndexSizes } from './index-sizes.ts';
 
 /** More wait for the next look. */
 const mostFaults = 10_000;
@@ -19,6 +21,11 @@ const whole = {
       (SELECT count(*) FROM manifest m WHERE m.repository_id = r.id) - r.manifests,
       (SELECT count(*) FROM tag t WHERE t.repository_id = r.id) - r.tags
     FROM repository r`,
+  unsummarized: `SELECT m.id, r.name || '@' || m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id
+    WHERE NOT EXISTS (SELECT 1 FROM manifest_summary s WHERE s.manifest_id = m.id)`,
+  // In a deleted repository, what indexes list goes before them.
+  sized: `SELECT m.id, r.name || '@' || m.digest, s.kind, s.size, m.image_bytes FROM manifest_summary s
+    JOIN manifest m ON m.id = s.manifest_id JOIN repository r ON r.id = m.repository_id WHERE r.state <> 'deleted'`,
   tagged: `SELECT s.manifest_id, r.name || '@' || m.digest, (SELECT count(*) FROM tag t WHERE t.manifest_id = s.manifest_id) - s.tags
     FROM manifest_summary s JOIN manifest m ON m.id = s.manifest_id JOIN repository r ON r.id = m.repository_id
     WHERE s.tags <> (SELECT count(*) FROM tag t WHERE t.manifest_id = s.manifest_id)`,
@@ -51,6 +58,7 @@ export function findWrongCounts(db: Connection): { faults: readonly CountFault[]
   }
   const { used, taken } = compareLinks(db, faults);
   compareRepositories(db, faults, taken);
+  compareSummaries(db, faults);
   for (const row of db.prepare(whole.tagged).raw().iterate()) {
     const [id, of, items] = row as [number, string, number];
     faults.note({ count: 'tagged', id, of, items });
@@ -61,6 +69,20 @@ export function findWrongCounts(db: Connection): { faults: readonly CountFault[]
     if (bytes !== 0) faults.note({ count: 'used', id, of: name, bytes });
   }
   return { faults: faults.found, more: faults.more };
+}
+
+/** Every manifest has a summary, which tells what it takes. */
+function compareSummaries(db: Connection, faults: Faults): void {
+  const sizes = new IndexSizes(db);
+  for (const row of db.prepare(whole.unsummarized).raw().iterate()) {
+    const [id, of] = row as [number, string];
+    faults.note({ count: 'summary', id, of });
+  }
+  for (const row of db.prepare(whole.sized).raw().iterate()) {
+    const [id, of, kind, size, imageBytes] = row as [number, string, string, number, number];
+    const bytes = (kind === 'index' ? sizes.sizeOf(id) : imageBytes) - size;
+    if (bytes !== 0) faults.note({ count: 'size', id, of, bytes });
+  }
 }
 
 interface Taken {

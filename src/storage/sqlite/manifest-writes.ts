@@ -23,7 +23,7 @@ export const sql = {
     'SELECT id, media_type, length(bytes) FROM manifest WHERE repository_id = ? AND digest = ?',
   addManifest: `INSERT INTO manifest (repository_id, digest, media_type, subject, artifact_type, image_bytes, pushed_at,
     pushed_by, lease_ticks, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  retypeManifest: 'UPDATE manifest SET media_type = ?, artifact_type = ? WHERE id = ?',
+  retypeManifest: 'UPDATE manifest SET media_type = ?, artifact_type = ?, image_bytes = ? WHERE id = ?',
   countRemoved: 'UPDATE repository SET manifests = manifests - 1 WHERE id = ?',
   parentOf: `SELECT p.digest FROM manifest_child c JOIN manifest p ON p.id = c.parent_id WHERE c.child_id = ? LIMIT 1`,
   childrenOf: `SELECT m.id, m.digest FROM manifest_child c JOIN manifest m ON m.id = c.child_id WHERE c.parent_id = ?`,
@@ -106,7 +106,8 @@ export class ManifestWrites {
       id = this.#insertManifest(now, repository, input, edges);
     } else if (stored?.mediaType !== manifest.mediaType) {
       // The same bytes may be pushed under another Content-Type; the newest one is what is served.
-      this.#statements.retypeManifest.run(manifest.mediaType, manifest.artifactType ?? null, id);
+      const { mediaType, artifactType = null, imageBytes } = manifest;
+      this.#statements.retypeManifest.run(mediaType, artifactType, imageBytes, id);
       this.#summaries.describe(id, manifest);
     }
     this.#statements.notePush.run(now.at, repository.id);

@@ -6,6 +6,8 @@ import type { Location } from '../blob-store.ts';
 import type { NoRepository, Visibility } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
 import { EventWrites } from './event-writes.ts';
+import { IndexSizes } from './index-sizes.ts';
+import { nextNumber } from './next-number.ts';
 import type { KeepTimes, Now } from './now.ts';
 import { ProtectionChecks } from './protection-checks.ts';
 import { QuotaWrites } from './quota-writes.ts';
@@ -17,8 +19,8 @@ export const sql = {
   namespaceByName: 'SELECT id, removed_at, default_visibility FROM namespace WHERE name = ?',
   defaultVisibility: `SELECT value FROM instance WHERE key = 'default_visibility'`,
   addNamespace: `INSERT INTO namespace (name, kind, created_at) VALUES (?, 'unowned', ?)`,
-  addRepository: `INSERT INTO repository (namespace_id, name, state, visibility, created_at)
-    VALUES (?, ?, 'uploading', ?, ?)`,
+  addRepository: `INSERT INTO repository (id, namespace_id, name, state, visibility, created_at)
+    VALUES (${nextNumber('repository')}, ?, ?, 'uploading', ?, ?)`,
   blobByDigest: 'SELECT id, location, size, damaged_at FROM blob WHERE digest = ?',
   linkedBlob: `SELECT b.id, b.size, b.damaged_at
     FROM blob b JOIN repository_blob l ON l.repository_id = ? AND l.blob_id = b.id WHERE b.digest = ?`,
@@ -69,12 +71,14 @@ export interface LinkedRow {
 export class SharedWrites {
   readonly #statements: Readonly<Record<keyof typeof sql, Statement>>;
   readonly #keep: KeepTimes;
+  readonly #sizes: IndexSizes;
   readonly events: EventWrites;
   readonly quotas: QuotaWrites;
   readonly protection: ProtectionChecks;
 
   constructor(db: Connection, keep: KeepTimes) {
     this.#keep = keep;
+    this.#sizes = new IndexSizes(db);
     this.events = new EventWrites(db);
     this.quotas = new QuotaWrites(db);
     this.protection = new ProtectionChecks(db);
@@ -242,6 +246,7 @@ export class SharedWrites {
       // It may be the config, which tells the platform.
       this.#statements.forgetPlatforms.run(manifestId);
       this.#statements.dropMissing.run(repository.id, digest, manifestId);
+      this.#sizes.measureAbove(manifestId);
     }
     if (waiting.length > 0) this.#statements.markReferenced.run(repository.id, blobId);
   }

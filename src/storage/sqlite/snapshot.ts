@@ -12,6 +12,7 @@ import type { Page } from '../metadata-store.ts';
 import type { RestoringDatabase, Snapshot, SnapshotBlob, SnapshotFacts, Snapshots } from '../snapshot.ts';
 import { checkDatabase } from './check-database.ts';
 import { type Connection, databaseFile, openReader, openWriter, tellsDamage } from './connection.ts';
+import { epochKeys } from './epoch-writes.ts';
 import type { Failure } from './group-commit.ts';
 import { isBlank, listPending, readMigrations, SchemaMismatchError, shippedMigrations } from './migrate.ts';
 import {
@@ -171,6 +172,7 @@ function restoreSnapshot(snapshot: string, folder: string): RestoringDatabase {
   const name = db.prepare(
     `INSERT INTO instance (key, value) VALUES ('copy', ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
   );
+  const drop = db.prepare('DELETE FROM instance WHERE key = ?');
   return {
     listBlobs: blobLister(db),
     settle: db.transaction(
@@ -182,6 +184,8 @@ function restoreSnapshot(snapshot: string, folder: string): RestoringDatabase {
     finish() {
       db.transaction(() => {
         db.exec('DELETE FROM upload; DELETE FROM unlink_queue;');
+        // All files that will be there are this database's.
+        for (const key of Object.values(epochKeys)) drop.run(key);
         name.run(randomUUID());
       })();
       db.pragma('wal_checkpoint(TRUNCATE)');

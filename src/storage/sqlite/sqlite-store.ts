@@ -16,6 +16,7 @@ import type {
 } from '../metadata-store.ts';
 import { type CareReads, makeCareReads, makeCareStore } from './care-store.ts';
 import { type Connection, openReader, tellsDamage } from './connection.ts';
+import { Epoch } from './epoch.ts';
 import { makeEventReads } from './event-reads.ts';
 import { makeManagementStores } from './management-stores.ts';
 import { shippedMigrations } from './migrate.ts';
@@ -90,6 +91,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
       reader,
       reads: makeReads(reader),
       careReads: makeCareReads(reader),
+      epoch: new Epoch({ folder, reader, at: clock.unixSeconds() }),
       ticks,
       unixSeconds: clock.unixSeconds,
       closeReader: () => reader.close(),
@@ -105,6 +107,7 @@ export interface StoreParts {
   readonly reader: Connection;
   readonly reads: Reads;
   readonly careReads: CareReads;
+  readonly epoch: Pick<Epoch, 'heldSince' | 'renew' | 'takeOver'>;
   readonly ticks: () => number;
   readonly unixSeconds: () => number;
   readonly closeReader: () => unknown;
@@ -176,6 +179,9 @@ export function makeStore(given: StoreParts): MetadataStore {
     care: makeCareStore(parts, ask),
     writerStatistics: () => writer.statistics(),
     advanceClock: () => writer.run('advanceClock', undefined),
+    renewEpoch: async () => {
+      if (!writer.ended) await parts.epoch.renew(writer);
+    },
     close() {
       closing ??= closeStore(parts);
       return closing;

@@ -5,6 +5,7 @@ import type { RepositoryName } from '../../oci/name.ts';
 import type { Tag } from '../../oci/reference.ts';
 import type { ContentDetail, Origin, TagHistoryAction } from '../metadata-store.ts';
 import { type Connection, prepareAll, type Statement } from './connection.ts';
+import { nextNumber } from './next-number.ts';
 import type { Now } from './now.ts';
 import type { SharedWrites } from './shared-writes.ts';
 import { versionKey } from './version-key.ts';
@@ -17,7 +18,8 @@ export const sql = {
   contentOf: 'SELECT media_type AS mediaType, length(bytes) AS size FROM manifest WHERE id = ?',
   dropTag: 'DELETE FROM tag WHERE repository_id = ? AND name = ?',
   tagsOfManifest: 'SELECT name FROM tag WHERE manifest_id = ? ORDER BY repository_id, name',
-  addHistory: `INSERT INTO tag_history (repository_id, name, digest, action, at, actor) VALUES (?, ?, ?, ?, ?, ?)`,
+  addHistory: `INSERT INTO tag_history (id, repository_id, name, digest, action, at, actor)
+    VALUES (${nextNumber('tag_history')}, ?, ?, ?, ?, ?, ?)`,
 } as const;
 
 /** A tag of a repository, and who changes it. */

@@ -81,12 +81,14 @@ export async function readCare(context: ApiContext): Promise<CareStatus> {
   };
 }
 
+type CareWarning = 'damage' | 'backup-failed' | 'backups-kept' | 'collection-stopped' | 'another-database';
+
 /** What somebody should look after. */
-export async function careWarnings(
-  context: ApiContext,
-): Promise<{ code: 'damage' | 'backup-failed' | 'backups-kept' | 'collection-stopped'; detail: string }[]> {
-  const [damaged, collected, backedUp] = await Promise.all([
-    context.registry.metadata.care.scrub.listDamaged({ limit: 1 }),
+export async function careWarnings(context: ApiContext): Promise<{ code: CareWarning; detail: string }[]> {
+  const { care } = context.registry.metadata;
+  const [damaged, otherSince, collected, backedUp] = await Promise.all([
+    care.scrub.listDamaged({ limit: 1 }),
+    care.collector.otherDatabaseSince(),
     findLast(context, 'gc'),
     findLast(context, 'backup'),
   ]);
@@ -98,7 +100,12 @@ export async function careWarnings(
     warnings.push({ code: 'damage', detail });
   }
   const { stopped, orphans } = (collected?.report ?? {}) as Partial<CollectionReport>;
-  if (collected?.state === 'done' && orphans?.stopped !== undefined) {
+  if (otherSince !== undefined) {
+    const detail =
+      `at ${timeText(otherSince)} the database in the data folder was not the one that its files were written with: if an older berth.db ` +
+      'was put back, what came since stays. To have it again, put the newer one back; if nobody needs it: berth gc --force';
+    warnings.push({ code: 'another-database', detail });
+  } else if (collected?.state === 'done' && orphans?.stopped === 'too much') {
     const detail =
       `${orphans.blobs} files (${orphans.bytes} bytes) of blobs have no row in the database and stay: if an older berth.db was ` +
       'put back, they are what came since. berth gc --dry-run says what to do';

@@ -17,6 +17,7 @@ const warning = strict({
     'backup-failed',
     'backups-kept',
     'collection-stopped',
+    'another-database',
     'webhook-failing',
   ]),
   detail: Type.String({ description: 'What it is about and what to do, for a person.' }),
