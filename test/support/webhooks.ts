@@ -101,13 +101,15 @@ export async function openHooks(
   };
 }
 
-/** Waits until `look` finds something that it likes. */
+/** Waits until `look` finds something that it likes, and no longer than a minute. */
 export async function eventually<Value>(
   look: () => Promise<Value | undefined | false> | Value | undefined | false,
 ): Promise<Value> {
-  for (;;) {
+  const begun = performance.now();
+  while (performance.now() - begun < 60_000) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+  throw new Error(`waited a minute in vain: ${look}`);
 }

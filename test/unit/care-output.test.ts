@@ -188,7 +188,7 @@ describe('reports', () => {
     const more = { files: { removed: 0, waiting: 2 }, orphans: { blobs: 1, bytes: 2048 } };
     assert.match(
       collectionText({ ...collection, ...more }),
-      /freed +2\.0 KiB in 1 file that a crash left, without a row in the database\n.*waiting +2 files/s,
+      /freed +2\.0 KiB in 1 file without a row in the database\n.*waiting +2 files/s,
     );
   });
 

@@ -95,7 +95,7 @@ export function collectionText(
 function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], foreseen: boolean): string[][] {
   const what = `${sizeText(bytes)} in ${countText(blobs, 'file')}`;
   if (stopped === undefined)
-    return [[foreseen ? 'would free' : 'freed', `${what} that a crash left, without a row in the database`]];
+    return [[foreseen ? 'would free' : 'freed', `${what} without a row in the database`]];
   const why: Readonly<Record<string, string>> = {
     'too much': 'too much to come from a crash, so they stay',
     'another database': 'this folder had another database before, which may have had them, so they stay',
