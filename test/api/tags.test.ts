@@ -267,12 +267,13 @@ describe('setting a tag', () => {
     assertProblem(await admin.delete(`${tagsOf('acme/web')}/v1`), 503, 'read-only');
   });
 
-  it('is not removed while the registry is read-only, and a dry run of that says so, too', async (t) => {
+  it('is not removed while the registry is read-only; a dry run tells what would go', async (t) => {
     const { admin, push } = await startShop(t);
     await push('acme/web', 'v1');
     await admin.put('/read-only', { readOnly: true, message: 'moving house' });
     assertProblem(await admin.delete(`${tagsOf('acme/web')}/v1`), 503, 'read-only', /moving house/);
-    assertProblem(await admin.delete(`${tagsOf('acme/web')}/v1?dryRun=true`), 503, 'read-only', /moving/);
+    const planned = await admin.delete(`${tagsOf('acme/web')}/v1?dryRun=true`);
+    assert.deepEqual([planned.status, planned.body.dryRun], [200, true]);
   });
 });
 
