@@ -6,7 +6,7 @@ import type { RequestListener, Server } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fitsSocket, usualSocket } from '../config/combinations.ts';
+import { fitsSocket } from '../config/combinations.ts';
 import type { Config } from '../config/config.ts';
 import { createServer, refuseConnection } from '../http/connections.ts';
 import { markLocal } from '../http/facts.ts';
@@ -57,9 +57,9 @@ async function placeOf(
   runtimeFolder: string | undefined,
 ): Promise<{ path: string; ownFolder: boolean }> {
   // `off` is for servers; a command that is alone with the folder needs its socket all the same.
-  const socket = http.socket === 'off' ? 'auto' : http.socket;
-  const usual = usualSocket({ data, http: { ...http, socket } });
-  if (usual !== undefined) return { path: usual, ownFolder: false };
+  if (http.socket !== 'auto' && http.socket !== 'off') return { path: http.socket, ownFolder: false };
+  const inData = join(data, 'berth.sock');
+  if (fitsSocket(inData)) return { path: inData, ownFolder: false };
   const name = createHash('sha256').update(data).digest('hex').slice(0, 16);
   const inRuntime = join(runtimeFolder ?? '/', `berth-${name}.sock`);
   if (runtimeFolder !== undefined && fitsSocket(inRuntime)) return { path: inRuntime, ownFolder: false };

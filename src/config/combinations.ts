@@ -1,5 +1,4 @@
 // Settings that are each allowed and cannot be had together.
-import { join } from 'node:path';
 import { isWithinFolder } from '../storage/folders.ts';
 import { accessMode, isLoopback } from './access-mode.ts';
 import type { Config } from './config.ts';
@@ -83,13 +82,6 @@ const longestSocketPath = process.platform === 'linux' ? 107 : 103;
 /** Whether a socket can be bound to a path. */
 export function fitsSocket(path: string): boolean {
   return Buffer.byteLength(path) <= longestSocketPath;
-}
-
-/** Where http.socket has the socket; undefined: it is off, or has to be somewhere else, since the path would be too long. */
-export function usualSocket({ data, http }: Pick<Config, 'data' | 'http'>): string | undefined {
-  if (http.socket !== 'auto') return http.socket === 'off' ? undefined : http.socket;
-  const inData = join(data, 'berth.sock');
-  return fitsSocket(inData) ? inData : undefined;
 }
 
 function checkSocket({ http }: Config, whereOf: (path: string) => string): Fault[] {

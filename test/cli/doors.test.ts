@@ -223,6 +223,23 @@ describe('a folder that nobody serves', { concurrency: 2 }, () => {
     assert.match((await berth('status')).stdout, /accepted/);
   });
 
+  test('and whose server says nowhere where it is, is not taken for the one on a socket that is shared', async (t) => {
+    const folder = await makeTestFolder(t);
+    const environment = { BERTH_HTTP_SOCKET: join(folder, 'shared.sock') };
+    await serve(t, environment);
+    const data = join(folder, 'other');
+    const made = await runCommand(t, ['serve', '--port', '0', '--data', data], {
+      folder,
+      environment: { ...settings, BERTH_HTTP_SOCKET: join(folder, 'shared.sock') },
+    });
+    assert.match(made.stderr, /another program listens on/);
+    const lock = lockFolder(data);
+    t.after(() => lock.release());
+    const { code, stdout } = await runCommand(t, ['user', 'list', '--data', data], { folder, environment });
+    assert.deepEqual([code, stdout], [7, '']);
+    assert.match((await runCommand(t, ['status', '--data', data], { folder, environment })).stdout, /^$/);
+  });
+
   test('and whose server was killed is taken all the same', async (t) => {
     const { server, berth, data } = await serve(t);
     await server.end('SIGKILL');

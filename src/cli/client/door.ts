@@ -6,7 +6,6 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isLoopback } from '../../config/access-mode.ts';
-import { usualSocket } from '../../config/combinations.ts';
 import type { Config } from '../../config/config.ts';
 import { loadFor } from '../config-options.ts';
 import type { CommandContext, Surroundings } from '../context.ts';
@@ -127,14 +126,17 @@ export async function findServer(
   return socketDoor(config, headers, file.url, target);
 }
 
-/** The server that had no room on the disk for server.json, by the usual place of its socket; undefined: none answers there. */
+/**
+ * The server that had no room on the disk for server.json, by its socket in the folder, where nobody but the folder's own server
+ * listens; undefined: none answers there. A socket elsewhere may be another registry's.
+ */
 export async function findUnannounced(
   config: Config,
   context: CommandContext,
   headers = localUser(context),
 ): Promise<Door | undefined> {
-  const socketPath = usualSocket(config);
-  if (socketPath === undefined || readServerFile(config.data, context) !== undefined) return undefined;
+  if (config.http.socket !== 'auto' || readServerFile(config.data, context) !== undefined) return undefined;
+  const socketPath = join(config.data, 'berth.sock');
   if (!(await answers(socketPath, context))) return undefined;
   return socketDoor(config, headers, null, { origin: 'http://localhost', socketPath });
 }
