@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { App } from '../app.ts';
 import type { Config } from '../config/config.ts';
+import { closeQuietConnections } from '../http/connections.ts';
 import type { Metrics } from '../http/metrics.ts';
 import { listenOnSocket, type ManagementSocket } from './management-socket.ts';
 
@@ -54,6 +55,9 @@ async function listenOnNetwork(fastify: FastifyInstance, { http }: Config) {
   return { url: `${http.tls === undefined ? 'http' : 'https'}://${host}:${port}`, address, port };
 }
 
+/** A request that is on its way when the end begins has so long to be whole. */
+const arrivingMilliseconds = 1000;
+
 /** Ends both listeners; requests in flight finish, for so many seconds at most. */
 async function drain(
   fastify: FastifyInstance,
@@ -62,8 +66,13 @@ async function drain(
 ): Promise<void> {
   const servers: Server[] = [fastify.server, ...(socket === undefined ? [] : [socket.server])];
   // A connection that was busy at first is idle once its answer is out, and would be kept alive.
+  const begun = performance.now();
   const closeIdle = setInterval(() => {
-    for (const server of servers) server.closeIdleConnections();
+    const arrived = performance.now() - begun > arrivingMilliseconds;
+    for (const server of servers) {
+      server.closeIdleConnections();
+      if (arrived) closeQuietConnections(server);
+    }
   }, 50);
   const force = setTimeout(() => {
     for (const server of servers) server.closeAllConnections();

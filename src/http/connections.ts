@@ -52,15 +52,35 @@ function secureContextOf({ certificate, key, minimumVersion }: TlsMaterial) {
   return { cert: certificate, key, minVersion: `TLSv${minimumVersion}` as const };
 }
 
+/** How many requests are in flight on each open socket of a server. */
+const inFlight = new WeakMap<Server | HttpsServer, Map<Socket, number>>();
+
+/**
+ * Ends the connections that have no request in flight. Node's closeIdleConnections leaves those on which no request was ever
+ * whole: what browsers open beforehand, and probes of load balancers.
+ */
+export function closeQuietConnections(server: Server | HttpsServer): void {
+  for (const [socket, requests] of inFlight.get(server) ?? []) if (requests === 0) socket.destroy();
+}
+
 // A socket with a request in flight may be quiet for long while the server hashes; one without has no business being open.
 function endIdleSockets(server: Server | HttpsServer, idleSeconds: number): void {
-  const busy = new WeakSet<Socket>();
-  server.on('request', (request, response) => {
-    busy.add(request.socket);
-    response.once('close', () => busy.delete(request.socket));
+  const sockets = new Map<Socket, number>();
+  inFlight.set(server, sockets);
+  const count = (socket: Socket, change: number) => {
+    const requests = sockets.get(socket);
+    if (requests !== undefined) sockets.set(socket, requests + change);
+  };
+  server.on('setSecureContext' in server ? 'secureConnection' : 'connection', (socket: Socket) => {
+    sockets.set(socket, 0);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('request', ({ socket }, response) => {
+    count(socket, 1);
+    response.once('close', () => count(socket, -1));
   });
   server.setTimeout(idleSeconds * 1000, (socket: Socket) => {
-    if (!busy.has(socket)) socket.destroy();
+    if ((sockets.get(socket) ?? 0) === 0) socket.destroy();
   });
 }
 

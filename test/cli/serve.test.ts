@@ -3,15 +3,23 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, constants, type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect as connectPlainly, createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
 import { makeTestFolder, project, runCommand, startCommand } from '../support/berth-command.ts';
 import { sha256 } from '../support/client.ts';
 
 const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string };
 const listening = /^Berth \S+ listening on (http:\/\/127\.0\.0\.1:(\d+)) data (\S+) access open\n/;
+
+/** Rejects after so many seconds, unless the test has ended. */
+function failAfter(t: TestContext, seconds: number): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`nothing came within ${seconds} s`)), seconds * 1000);
+    t.after(() => clearTimeout(timer));
+  });
+}
 
 describe('a server that starts', { concurrency: 3 }, () => {
   test('names itself, its address, its folder and its mode in the first line, in every log format', async (t) => {
@@ -105,6 +113,27 @@ describe('a server that is told to stop', { concurrency: 3 }, () => {
       assert.equal((await npm.end(signal)).code, 0);
     });
   }
+
+  test('does not wait for connections on which no request ever came', async (t) => {
+    const serve = await startCommand(t, ['serve', '--port', '0']);
+    const [, , port] = await serve.untilPrinted(listening);
+    const silent = ['', 'GET /v2/ HT'].map((begun) => {
+      const socket = connectPlainly(Number(port), '127.0.0.1', () => socket.write(begun));
+      return socket;
+    });
+    await Promise.all(silent.map((socket) => once(socket, 'connect')));
+    const closed = silent.map((socket) =>
+      once(
+        socket.on('error', () => undefined),
+        'close',
+      ),
+    );
+    serve.child.kill('SIGTERM');
+    await serve.untilPrinted(/SIGTERM: finishing requests in flight, at most 60 s/);
+    // Long before those 60 seconds are over.
+    await Promise.race([Promise.all(closed), failAfter(t, 30)]);
+    assert.equal((await serve.ended).code, 0);
+  });
 
   test('finishes a request in flight first, and a second signal does not wait for it', async (t) => {
     for (const insist of [false, true]) {
