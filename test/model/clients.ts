@@ -218,6 +218,9 @@ function family(manifest: ModelManifest): readonly ModelManifest[] {
   return [...manifest.children.flatMap(family), manifest];
 }
 
+/** What dry runs set, and nothing else. */
+const neverSet = tag('never');
+
 /** Points a tag at a manifest of the repository, also at a deleted one; or at one of another repository. */
 async function setTag(
   world: World,
@@ -237,9 +240,10 @@ async function setTag(
     expectations.allowCopy(keyOf(from ?? name, digest), keyOf(name, digest));
   const dryRun = scheduler.random.chance(0.1);
   const bring = async (): Promise<boolean> => {
+    const picked = scheduler.random.pick(tags);
     const set = await registry.tagging.set({
       repository: name,
-      tag: scheduler.random.pick(tags),
+      tag: dryRun ? neverSet : picked,
       from:
         from === undefined ? { digest: manifest.digest } : { repository: from, reference: manifest.digest },
       referrers: scheduler.random.chance(0.5),
@@ -254,6 +258,8 @@ async function setTag(
     return !dryRun;
   };
   await expectations.bringingBack(all, bring);
+  const isSet = await registry.manifests.stat(name, { tag: neverSet }).catch(() => undefined);
+  if (isSet !== undefined) throw new Violation(`a dry run has set a tag in ${name}`);
   for (const [index, key] of all.entries()) {
     const { digest } = family(manifest)[index] ?? manifest;
     const found = await registry.manifests.stat(name, { digest }).catch(() => undefined);
