@@ -57,7 +57,9 @@ function queryOf({ limit, after }: WantedPage) {
 }
 
 // The repositories with a manifest that the caller may pull from. Who may see all of them has them from the catalog's own index, all
-// others by what they may see.
+// others by what they may see. A cursor is the name itself here (`last`), for everybody to read: so a page ends at a name that the
+// caller sees, and the walk has no budget but goes on, however many rows lie between, until there is one more or no more. Others get
+// their turn between its batches.
 async function listVisible(
   context: HttpContext,
   request: FastifyRequest,

@@ -16,6 +16,7 @@ import { needWrite, takenProblem } from './repositories.ts';
 import { roleOnRepository } from './repository-roles.ts';
 import { type Call, found, list, nothing, type Routes } from './route.ts';
 import { listOf, name, nullable, strict, time, timeText } from './schemas.ts';
+import { CursorSeal } from './sealed-cursors.ts';
 import { notWholeProblem } from './tag-setting.ts';
 
 /** In the order of the list. */
@@ -272,6 +273,9 @@ export function deletedRoutes(routes: Routes, context: ApiContext): void {
 }
 
 function listDeleted(routes: Routes, context: ApiContext, byKind: Readonly<Record<Kind, DeletedKind>>): void {
+  const seal = new CursorSeal();
+  const nextOf = (kind: Kind, before: number | undefined) =>
+    seal.seal(['deleted', kind, before ?? Number.MAX_SAFE_INTEGER]);
   routes.declare('deleted', 'GET', '/deleted', {
     need: ['signed-in'],
     summary:
@@ -293,20 +297,18 @@ function listDeleted(routes: Routes, context: ApiContext, byKind: Readonly<Recor
           ? undefined
           : parseMember('/query/repository', () => parseRepositoryName(query.repository ?? ''));
       const wanted = query.kind === undefined ? kinds : kinds.filter((kind) => kind === query.kind);
-      const [from, number] = afterKeys(query, 'deleted', ['string', 'number']) ?? [];
+      const [from, number] = afterKeys(seal.open(query), 'deleted', ['string', 'number']) ?? [];
       let index = Math.max(0, wanted.indexOf((from ?? wanted[0]) as Kind));
       let before = number as number | undefined;
       const mayRestore = roleMemory(context, call);
       const items: Shown[] = [];
       let looked = 0;
       for (let kind = wanted[index]; kind !== undefined; kind = wanted[index]) {
-        if (looked >= mostLookedAt)
-          return list({ items, next: ['deleted', kind, before ?? Number.MAX_SAFE_INTEGER] });
+        if (looked >= mostLookedAt) return list({ items, next: nextOf(kind, before) });
         const { entries, next } = await byKind[kind].list({ repository, before, now });
         looked += step;
         for (const entry of entries) {
-          if (items.length === limit)
-            return list({ items, next: ['deleted', kind, before ?? Number.MAX_SAFE_INTEGER] });
+          if (items.length === limit) return list({ items, next: nextOf(kind, before) });
           before = entry.cursor;
           if (await mayRestore(entry.repository, byKind[kind].need)) items.push(entry.shown);
         }

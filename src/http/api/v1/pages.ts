@@ -29,8 +29,8 @@ export interface ListPage<Item> {
   readonly next: CursorKey | undefined;
 }
 
-/** One value, or the values of an order of several columns behind the name of that order. */
-export type CursorKey = string | number | readonly (string | number)[];
+/** One value, or the values of an order of several columns behind the name of that order; bytes where it is sealed. */
+export type CursorKey = string | number | readonly (string | number)[] | Buffer;
 
 /** The page of a store with its items as they are shown. `keyOf` gives what the next page begins after. */
 export function pageOf<Stored, Item>(
@@ -53,7 +53,8 @@ export function afterNumber({ cursor }: PageQuery): number | undefined {
 }
 
 export function writeCursor(key: CursorKey): string {
-  return Buffer.from(JSON.stringify(key)).toString('base64url');
+  const bytes = Buffer.isBuffer(key) ? key : Buffer.from(JSON.stringify(key));
+  return bytes.toString('base64url');
 }
 
 /** The values that a list of this order goes on after; `shape` is of what kind each is. */
@@ -113,7 +114,7 @@ export class Sorting<const Shapes extends Readonly<Record<string, Shape>>> {
   }
 
   /** The `next` of a page whose last item has this key. */
-  next({ sort = this.#usual }: SortedQuery, key: string | number): CursorKey {
+  next({ sort = this.#usual }: SortedQuery, key: string | number): Exclude<CursorKey, Buffer> {
     return sort === this.#usual ? key : [sort, key];
   }
 

@@ -11,6 +11,7 @@ import { invalidMember, parseMember } from './problem.ts';
 import { showSummary, summarySchema } from './repository-shapes.ts';
 import { type Call, list, type Routes } from './route.ts';
 import { listOf, nullable, strict, time, timeText, timeTextOrNull, visibility } from './schemas.ts';
+import { CursorSeal } from './sealed-cursors.ts';
 
 /** By use: the time and the id of a repository, of which many may have no time. */
 const sorting = new Sorting({ name: 'string', pushedAt: 'string', pulledAt: 'string' });
@@ -56,6 +57,7 @@ const listed = strict({
 });
 
 export function repositoryListRoutes(routes: Routes, context: ApiContext): void {
+  const seal = new CursorSeal();
   routes.declare('repositories', 'GET', '/repositories', {
     need: ['filtered'],
     summary: 'Repositories that the caller may pull from.',
@@ -64,12 +66,13 @@ export function repositoryListRoutes(routes: Routes, context: ApiContext): void 
     query: listQuery,
     answers: { 200: listOf(listed) },
     content: true,
-    handle: async (call) => list(await new RepositoryList(context, call).page()),
+    handle: async (call) => list(await new RepositoryList(context, seal, call).page()),
   });
 }
 
 class RepositoryList {
   readonly #context: ApiContext;
+  readonly #seal: CursorSeal;
   readonly #query: ListQuery;
   readonly #viewer: Viewer;
   readonly #limit: number;
@@ -78,8 +81,13 @@ class RepositoryList {
   readonly #words: string;
   readonly #wanted: ReturnType<typeof sorting.read>;
 
-  constructor(context: ApiContext, { query, request, now }: Call<unknown, ListQuery, unknown>) {
+  constructor(
+    context: ApiContext,
+    seal: CursorSeal,
+    { query, request, now }: Call<unknown, ListQuery, unknown>,
+  ) {
     this.#context = context;
+    this.#seal = seal;
     this.#query = query;
     this.#viewer = { rights: request.rights, now };
     this.#limit = query.limit ?? context.config.limits.pageSize;
@@ -87,7 +95,7 @@ class RepositoryList {
     const { digest } = query;
     this.#digest = digest === undefined ? undefined : parseMember('/query/digest', () => parseDigest(digest));
     this.#words = (query.q ?? '').toLowerCase();
-    this.#wanted = sorting.read(query);
+    this.#wanted = sorting.read(seal.open(query));
   }
 
   async page(): Promise<ListPage<object>> {
@@ -100,8 +108,9 @@ class RepositoryList {
     return { items, next: next === undefined ? undefined : this.#cursorOf(next) };
   }
 
+  // Sealed also where it names what the caller sees: which of both it is should not show.
   #cursorOf(key: string): CursorKey {
-    return sorting.next(this.#query, key);
+    return this.#seal.seal(sorting.next(this.#query, key));
   }
 
   async #find(): Promise<Found> {
