@@ -44,6 +44,40 @@ describe('an open registry', () => {
     assert.equal(session.status, 403);
   });
 
+  it('tells everybody what a change of content would do', async (t) => {
+    const { url } = await startRegistry(t);
+    const { digest } = await pushImage(url, 'acme/web', 'v1');
+    const ask = async (method: string, path: string, body?: unknown, more: Record<string, string> = {}) => {
+      const json = body === undefined ? {} : { 'content-type': 'application/json' };
+      const reply = await fetch(`${url}/api/v1${path}`, {
+        method,
+        headers: { ...json, ...more },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      return { status: reply.status, etag: reply.headers.get('etag') ?? '', text: await reply.text() };
+    };
+    const retention = { policies: [{ keepTags: [{ mostRecentlyPushedCount: 1 }] }] };
+    const protection = { items: [{ repositories: '**', tags: 'v*', rule: 'immutable' }] };
+    for (const [rules, path] of [
+      [protection, '/namespaces/acme/protection-rules'],
+      [retention, '/namespaces/acme/retention-rules'],
+    ] as const) {
+      const { etag } = await ask('GET', path);
+      const planned = await ask('PUT', `${path}?dryRun=true`, rules, { 'if-match': etag });
+      assert.deepEqual([planned.status, JSON.parse(planned.text).dryRun], [200, true], planned.text);
+      if (rules === retention) await ask('PUT', path, rules, { 'if-match': etag });
+    }
+    const run = await ask('POST', '/namespaces/acme/retention-runs?dryRun=true', {});
+    assert.deepEqual([run.status, JSON.parse(run.text).dryRun], [200, true], run.text);
+    for (const what of ['', '/-/tags/v1', `/-/manifests/${digest}`]) {
+      const planned = await ask('DELETE', `/repositories/acme/web${what}?dryRun=true`);
+      assert.deepEqual([planned.status, JSON.parse(planned.text).dryRun], [200, true], planned.text);
+    }
+    const many = await ask('DELETE', '/repositories/acme/web/-/tags?match=v*&dryRun=true');
+    assert.deepEqual([many.status, JSON.parse(many.text).deleted.length], [200, 1], many.text);
+    assert.equal((await fetch(`${url}/v2/acme/web/manifests/v1`)).status, 200);
+  });
+
   it('refuses another host’s name here, too', async (t) => {
     const { port } = await startRegistry(t);
     for (const path of ['/api/v1/', '/api/v1/namespaces/acme', '/api/v1/openapi.json']) {

@@ -33,7 +33,7 @@ export function retentionRunRoutes(routes: Routes, context: ApiContext): void {
       } catch (error) {
         throw asConflict(error);
       }
-      return await preview(context, { ...call, body: {} });
+      return await preview(context, { params: call.params, request: call.request, body: {} });
     },
     planned: strict({ dryRun: Type.Literal(true), ...previewSchema.properties }),
     handle: async ({ params, body, origin }) => {
