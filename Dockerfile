@@ -34,7 +34,9 @@ RUN ln -s ../lib/berth/src/main.ts /usr/local/bin/berth \
 
 # What a first start compiles is kept in the image: containers have nowhere to keep it, and each health check would compile anew.
 USER 10001:0
-RUN timeout --preserve-status 10 berth serve --address 127.0.0.1 --port 0 --data /tmp/first --open > /dev/null \
+RUN berth serve --address 127.0.0.1 --port 0 --data /tmp/first --open > /dev/null & server=$! \
+ && until berth status --data /tmp/first > /dev/null 2>&1; do kill -0 $server && sleep 1 || exit 1; done \
+ && kill -TERM $server && wait $server \
  && rm -rf /tmp/first
 USER 0:0
 RUN chown -R 0:0 /usr/local/lib/berth/node_modules/.cache \
