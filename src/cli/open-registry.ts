@@ -64,7 +64,7 @@ export async function openRegistry(
   await writes.refillBallast();
   if ((await metadata.care.collector.otherDatabaseSince()) !== undefined)
     log.warn(
-      'the database in the data folder is not the one that its files were written with: what it does not know stays (berth status)',
+      'the database in the data folder is not the one that its files were written with: no space is taken back until somebody decides (berth status)',
     );
   return { registry, fatal: fatal.promise };
 }

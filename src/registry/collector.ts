@@ -1,5 +1,6 @@
 // Online collection: takes back links whose lease is over, then the rows of blobs that nothing names, then their files. People
-// push and pull meanwhile; every step is a short transaction that checks again what it rests on.
+// push and pull meanwhile; every step is a short transaction that checks again what it rests on. Where the folder had another
+// database, nothing goes at all before somebody says so: what this one has no use for, that one may need.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BlobStore } from '../storage/blob-store.ts';
 import type {
@@ -28,7 +29,7 @@ export interface CollectionRequest {
   readonly dryRun: boolean;
   /** Gives up deleted manifests that could still be restored. Leases hold all the same. */
   readonly now: boolean;
-  /** Goes on however much would go. */
+  /** Goes on however much would go, and where the folder had another database. */
   readonly force: boolean;
 }
 
@@ -53,7 +54,7 @@ export interface CollectionReport extends OperationReport {
   readonly orphans: OrphanReport;
   readonly expired: { readonly links: number; readonly aliases: number; readonly history: number };
   /** Why nothing was taken back. */
-  readonly stopped?: 'too much' | 'database damaged' | 'backup running';
+  readonly stopped?: 'too much' | 'another database' | 'database damaged' | 'backup running';
   readonly seconds: number;
 }
 
@@ -115,6 +116,7 @@ export class Collector {
     const stopped = await this.#reasonToStop(survey.going, request);
     // One that began meanwhile, perhaps by a schedule of the same minute.
     if (afterBackup && stopped === 'backup running') return await this.collect(run, request, { afterBackup });
+    const isHeld = stopped !== undefined && (await this.#store.otherDatabaseSince()) !== undefined;
     const total = survey.going.blobs + manifests;
     const freed = { manifests: 0, blobs: 0, bytes: 0, links: 0 };
     let removed = 0;
@@ -122,15 +124,15 @@ export class Collector {
     const expired = { aliases: 0, history: 0 };
     if (!request.dryRun) {
       // First what needs no room in the database: on a full disk it makes some.
-      removed += await this.#options.unlinks.removeDue(() => run.step());
+      if (!isHeld) removed += await this.#options.unlinks.removeDue(() => run.step());
       if (stopped === undefined) {
         await this.#takeBack(run, request, freed, total);
         expired.aliases = await this.#repeat(run, () => this.#store.expireAliases(batch));
         expired.history = await this.#expireHistory(run);
       }
-      removed += await this.#options.unlinks.removeDue(() => run.step());
+      if (!isHeld) removed += await this.#options.unlinks.removeDue(() => run.step());
     }
-    if (stopped === undefined || stopped === 'backup running')
+    if (stopped !== 'too much' && stopped !== 'database damaged')
       orphans = await this.#orphans.sweep(run, request);
     const foreseen = request.dryRun || stopped !== undefined;
     const { links, ...taken } = freed;
@@ -186,6 +188,8 @@ export class Collector {
   ): Promise<CollectionReport['stopped'] | undefined> {
     const { care } = this.#options.metadata;
     if ((await care.scrub.integrity())?.sound === false) return 'database damaged';
+    const isAnother = !request.force && (await this.#store.otherDatabaseSince()) !== undefined;
+    if (isAnother) return 'another database';
     if (this.#options.unlinks.held) return 'backup running';
     if (request.force) return undefined;
     const stored = await care.usage.stored();

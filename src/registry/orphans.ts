@@ -74,7 +74,8 @@ export class Orphans {
     this.#left = stopped === undefined ? none : found;
     const keeps = stopped !== undefined || unknown.blobs === 0;
     const report = keeps ? found : await this.#removeAll(run, since);
-    if (since !== undefined && request.force)
+    // Nothing was removed while a backup held it: then nothing is decided either.
+    if (since !== undefined && request.force && !this.#unlinks.held)
       await this.#writes.withBallast(() => this.#store.takeOverFiles());
     this.#walkedAt = now;
     return report;

@@ -38,11 +38,11 @@ export class Sweep {
 
   /** Begins the duties: pull counts every 10 s, the clock and the sweep every minute, the epoch every ten, orphan uploads every hour. */
   start(): void {
-    const { metadata, pulls, platforms, writes, unlinks } = this.#options;
+    const { metadata, pulls, platforms, writes } = this.#options;
     this.#every(10, 'pull counts', () => pulls.flush());
     this.#every(60, 'uptime clock', () => metadata.advanceClock());
     this.#every(60, 'stale uploads', () => this.endStaleUploads());
-    this.#every(60, 'queued unlinks', () => unlinks.removeDue());
+    this.#every(60, 'queued unlinks', () => this.removeDueUnlinks());
     this.#every(60, 'ballast', () => writes.refillBallast());
     this.#every(60, 'platforms', () => platforms.readUnread());
     this.#every(600, 'epoch of the database', () => metadata.renewEpoch());
@@ -71,6 +71,12 @@ export class Sweep {
       for (const upload of ended) await blobs.abort(upload);
       if (ended.length < batch) return;
     }
+  }
+
+  /** Removes files in the queue that are due, unless another database may need them: then a forced collection does. */
+  async removeDueUnlinks(): Promise<void> {
+    const { metadata, unlinks } = this.#options;
+    if ((await metadata.care.collector.otherDatabaseSince()) === undefined) await unlinks.removeDue();
   }
 
   /** Removes staging files that no open session owns, left over by a crash. */

@@ -130,7 +130,7 @@ export interface CollectorStore {
   filterUnknown(locations: readonly Location[]): Promise<readonly Location[]>;
   /**
    * When it was seen, in Unix seconds, that another database had been here: files that are older and that no row names may be what
-   * it knew. undefined: the files are this database's.
+   * it knew, and so may be what this one has no use for. undefined: the files are this database's.
    */
   otherDatabaseSince(): Promise<number | undefined>;
   /** Nobody needs them: from now on the files are this database's. */

@@ -12,7 +12,7 @@ import { sqliteSnapshots } from '../../src/storage/sqlite/snapshot.ts';
 import { writeBlankDatabase } from '../support/blank-database.ts';
 import { freeRun, listFiles, openCare, pushBlob, pushImage, type TestCare } from '../support/care.ts';
 import { type Cleanup, makeFolder, onEnd } from '../support/cleanup.ts';
-import { type ManualClock, manualClock, openTestStore, repository } from '../support/metadata.ts';
+import { alice, type ManualClock, manualClock, openTestStore, repository } from '../support/metadata.ts';
 
 const app = repository('team/app');
 const plain = { dryRun: false, now: false, force: false };
@@ -94,6 +94,83 @@ for (const whileRunning of [false, true]) {
   });
 }
 
+test('an older database takes nothing back by its own leases and deletions, so that the newer one finds all its layers', async (t) => {
+  const clock = startOf();
+  const folder = await makeFolder(t, 'newer');
+  const [older, newest] = [await makeFolder(t, 'older'), await makeFolder(t, 'newest')];
+  const first = await openCare(t, { folder, clock });
+  // The image of the one comes a minute after the copy, and that of the other is restored.
+  const layer = await pushBlob(first.registry, app, 'a layer');
+  const image = [await pushBlob(first.registry, app, 'deleted')];
+  const deleted = await pushImage(first.registry, app, image, 'v0');
+  await first.registry.manifests.remove(app, { digest: deleted }, alice);
+  await first.close();
+  putBack(folder, older);
+  const second = await openCare(t, { folder, clock });
+  await pushImage(second.registry, app, [layer], 'v1');
+  await pushImage(second.registry, app, image, 'v0');
+  await second.close();
+  putBack(folder, newest);
+  const files = await listFiles(folder);
+  putBack(older, folder);
+  clock.advance(60);
+  let care = await openCare(t, { folder, clock });
+  for (const request of [{}, { now: true }, {}, { dryRun: true }]) {
+    clock.advance(20 * day);
+    const report = await care.registry.collector.collect(freeRun(), { ...plain, ...request });
+    assert.equal(report.stopped, 'another database');
+    // What would go is told.
+    assert.deepEqual(report.freed, { blobs: 2, bytes: 'a layer'.length + 'deleted'.length, manifests: 1 });
+    assert.deepEqual(report.files, { removed: 0, waiting: 0 });
+    assert.deepEqual(report.expired, { links: 0, aliases: 0, history: 0 });
+  }
+  await care.close();
+  assert.deepEqual(await listFiles(folder), files);
+  putBack(newest, folder);
+  care = await openCare(t, { folder, clock });
+  assert.equal((await care.registry.scrub.scrub(freeRun(), { deep: true, repair: false })).sound, true);
+  assert.deepEqual(care.failures, []);
+});
+
+test('files that an older database has queued stay, in the regular sweep too, until a run is forced', async (t) => {
+  const clock = startOf();
+  const folder = await makeFolder(t, 'newer');
+  const older = await makeFolder(t, 'older');
+  const first = await openCare(t, { folder, clock });
+  await pushBlob(first.registry, app, 'queued');
+  clock.advance(2 * day);
+  const queued = await first.registry.collector.collect(freeRun(), plain);
+  assert.deepEqual(queued.files, { removed: 0, waiting: 1 });
+  await first.close();
+  putBack(folder, older);
+  await (await openCare(t, { folder, clock })).close();
+  putBack(older, folder);
+  const care = await openCare(t, { folder, clock });
+  clock.advance(2 * day);
+  await care.registry.sweep.removeDueUnlinks();
+  for (const request of [{}, { dryRun: true }]) {
+    const { files, stopped } = await care.registry.collector.collect(freeRun(), { ...plain, ...request });
+    assert.deepEqual([files, stopped], [{ removed: 0, waiting: 1 }, 'another database']);
+  }
+  const forced = await care.registry.collector.collect(freeRun(), { ...plain, force: true });
+  assert.deepEqual([forced.files, forced.stopped], [{ removed: 1, waiting: 0 }, undefined]);
+  assert.deepEqual(await listFiles(folder), []);
+});
+
+test('a forced run that a backup stops decides nothing yet', async (t) => {
+  const clock = startOf();
+  const { folder, older, newer } = await makeNewer(t, clock);
+  putBack(older, folder);
+  clock.advance(60);
+  const { registry } = await openCare(t, { folder, clock });
+  const release = await registry.unlinks.hold();
+  const stopped = await registry.collector.collect(freeRun(), { ...plain, force: true });
+  assert.equal(stopped.stopped, 'backup running');
+  release();
+  assert.equal((await registry.collector.collect(freeRun(), plain)).stopped, 'another database');
+  for (const file of newer) assert.ok((await listFiles(folder)).includes(file));
+});
+
 test('a forced run takes what the other database knew, also what is not a day old, so that nothing of it goes later unasked', async (t) => {
   const clock = startOf();
   const { folder, older, newer } = await makeNewer(t, clock);
@@ -149,6 +226,25 @@ test('a whole older folder that is unpacked over a newer one is found out, too',
   const care = await openCare(t, { folder, clock });
   await age(folder, clock);
   assert.deepEqual(await collect(care), { blobs: 1, bytes: 5, stopped: 'another database' });
+});
+
+test('a newer folder that is copied over an older copy of it is held, which costs nothing', async (t) => {
+  const clock = startOf();
+  const folder = await makeFolder(t, 'newer');
+  const copy = await makeFolder(t, 'copy');
+  const first = await openCare(t, { folder, clock });
+  await first.close();
+  cpSync(folder, copy, { recursive: true });
+  const second = await openCare(t, { folder, clock });
+  await second.registry.metadata.renewEpoch();
+  await second.close();
+  cpSync(folder, copy, { recursive: true });
+  assert.equal(readdirSync(copy).filter((file) => file.startsWith(epochPrefix)).length, 2);
+  const care = await openCare(t, { folder: copy, clock });
+  const { collector } = care.registry;
+  assert.equal((await collector.collect(freeRun(), plain)).stopped, 'another database');
+  assert.equal((await collector.collect(freeRun(), { ...plain, force: true })).stopped, undefined);
+  assert.equal((await collector.collect(freeRun(), plain)).stopped, undefined);
 });
 
 test('a database from before there were epochs is older than a folder that has one', async (t) => {

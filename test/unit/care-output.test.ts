@@ -213,17 +213,25 @@ describe('reports', () => {
     assert.equal(exitCodeFor(operation('gc', { ...found, dryRun: true })), 0);
   });
 
-  test('of a collection that found files of another database: what to do, and exit code 6', () => {
+  test('of a collection in a folder that had another database: what to do, and exit code 6', () => {
     const found = {
       ...collection,
       orphans: { blobs: 2, bytes: 1024, stopped: 'another database' },
+      stopped: 'another database',
       held: [],
     };
     assert.match(
       collectionText(found),
-      /^freed .*\nunknown +1\.0 KiB in 2 files without a row in the database: .* another database before.* they stay\nstopped +if an older berth\.db /,
+      /^would free .*\nunknown +1\.0 KiB in 2 files without a row in the database: .* another database before.* they stay\nstopped +this folder had another database .* older berth\.db .* berth gc --force takes it.*\n$/,
     );
     assert.equal(exitCodeFor(operation('gc', found)), 6);
+    assert.equal(exitCodeFor(operation('gc', { ...found, dryRun: true })), 0);
+    const nothing = { ...found, orphans: { blobs: 0, bytes: 0 }, files: { removed: 0, waiting: 2 } };
+    assert.match(
+      collectionText(nothing),
+      /^would free .*\nwaiting +2 files .* stay, too\nstopped +this folder .*\n$/,
+    );
+    assert.equal(exitCodeFor(operation('gc', nothing)), 6);
   });
 
   const scrub = {

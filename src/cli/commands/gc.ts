@@ -20,8 +20,8 @@ export function addGc(program: Command, context: CommandContext): void {
     about: 'free the space of what nothing references any more; nobody has to stop for it',
     notes:
       'Untagged manifests stay: only what was deleted goes, and what was pushed and never used. The server does it by itself, too\n' +
-      '(collector.schedule). Exit code 6 when it would take back too much at once, or files that\n' +
-      'another database had, and --force was not said.',
+      '(collector.schedule). Exit code 6 when it would take back too much at once, or the folder\n' +
+      'had another database before, and --force was not said.',
     examples: ['gc', 'gc --dry-run', 'gc --now', 'gc --force'],
     options: (command) =>
       command

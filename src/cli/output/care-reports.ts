@@ -76,7 +76,7 @@ export function collectionText(
   const lines = foreseen
     ? [['would free', `${sizeText(freed.bytes)} (${gone})`]]
     : [['freed', `${sizeText(freed.bytes)} (${gone}) in ${durationText(seconds)}`]];
-  if (orphans.blobs > 0) lines.push(...orphanLines(orphans, foreseen));
+  if (orphans.blobs > 0) lines.push(...orphanLines(orphans, foreseen, stopped));
   for (const one of held)
     lines.push([
       'held',
@@ -86,13 +86,19 @@ export function collectionText(
   if (files.waiting > 0)
     lines.push([
       'waiting',
-      `${countText(files.waiting, 'file')}: removed about a minute later, so that pulls of them can finish`,
+      stopped === 'another database'
+        ? `${countText(files.waiting, 'file')} of blobs that are gone: they stay, too`
+        : `${countText(files.waiting, 'file')}: removed about a minute later, so that pulls of them can finish`,
     ]);
   if (stopped !== undefined) lines.push(['stopped', stoppedBecause(stopped)]);
   return linesText(lines);
 }
 
-function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], foreseen: boolean): string[][] {
+function orphanLines(
+  { blobs, bytes, stopped }: CollectionReport['orphans'],
+  foreseen: boolean,
+  allStopped: string | undefined,
+): string[][] {
   const what = `${sizeText(bytes)} in ${countText(blobs, 'file')}`;
   if (stopped === undefined)
     return [[foreseen ? 'would free' : 'freed', `${what} without a row in the database`]];
@@ -100,8 +106,14 @@ function orphanLines({ blobs, bytes, stopped }: CollectionReport['orphans'], for
     'too much': 'too much to come from a crash, so they stay',
     'another database': 'this folder had another database before, which may have had them, so they stay',
   };
+  const unknown = [
+    'unknown',
+    `${what} without a row in the database: ${why[stopped] ?? `they stay (${stopped})`}`,
+  ];
+  // Said of everything at the end.
+  if (allStopped === 'another database') return [unknown];
   return [
-    ['unknown', `${what} without a row in the database: ${why[stopped] ?? `they stay (${stopped})`}`],
+    unknown,
     [
       'stopped',
       'if an older berth.db was put back, these files are what came since: put the newer one back, or restore the newest ' +
@@ -277,6 +289,11 @@ const soonerText =
 function stoppedBecause(stopped: string): string {
   const reasons: Readonly<Record<string, string>> = {
     'too much': 'that is more than collector.stopAbove allows at once. If it is meant: berth gc --force',
+    'another database':
+      'this folder had another database before, which may need what this one does not: nothing is taken back until somebody ' +
+      'decides. If an older berth.db was put back, put the newer one back, or restore the newest backup into another folder (berth ' +
+      'backup restore). If this database is the right one: berth gc --dry-run tells what would go, berth gc --force takes it, ' +
+      'however much it is',
     'database damaged': 'the database is damaged (berth scrub): nothing is collected until it is sound',
     'backup running': 'a backup copies blobs just now: try again when it is done (berth operation list)',
   };

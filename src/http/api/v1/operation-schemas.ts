@@ -115,7 +115,11 @@ export const operationRequest = strict({
   now: Type.Optional(
     Type.Boolean({ description: 'gc: gives up what was deleted and could still be restored.' }),
   ),
-  force: Type.Optional(Type.Boolean({ description: 'gc: goes on however much would go.' })),
+  force: Type.Optional(
+    Type.Boolean({
+      description: 'gc: goes on however much would go, and where the folder had another database before.',
+    }),
+  ),
   deep: Type.Optional(Type.Boolean({ description: 'scrub: reads every byte.' })),
   repair: Type.Optional(Type.Boolean({ description: 'scrub: mends what can be mended from what is there.' })),
   destination: Type.Optional(path),

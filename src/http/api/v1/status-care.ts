@@ -103,7 +103,8 @@ export async function careWarnings(context: ApiContext): Promise<{ code: CareWar
   if (otherSince !== undefined) {
     const detail =
       `at ${timeText(otherSince)} the database in the data folder was not the one that its files were written with: if an older berth.db ` +
-      'was put back, what came since stays. To have it again, put the newer one back; if nobody needs it: berth gc --force';
+      'was put back, what came since stays. To have it again, put the newer one back. Until somebody decides, no space is taken back, not even ' +
+      'on a full disk: if this database is the right one, look at berth gc --dry-run, then say berth gc --force';
     warnings.push({ code: 'another-database', detail });
   } else if (collected?.state === 'done' && orphans?.stopped === 'too much') {
     const detail =
@@ -111,7 +112,9 @@ export async function careWarnings(context: ApiContext): Promise<{ code: CareWar
       'put back, they are what came since. berth gc --dry-run says what to do';
     warnings.push({ code: 'collection-stopped', detail });
   }
-  if (collected?.state === 'done' && stopped !== undefined && stopped !== 'backup running') {
+  // The warning above tells of another database, or it is decided.
+  const isTold = stopped === 'backup running' || stopped === 'another database';
+  if (collected?.state === 'done' && stopped !== undefined && !isTold) {
     const remedy =
       stopped === 'too much' ? 'look at berth gc --dry-run, then berth gc --force' : 'berth scrub tells more';
     warnings.push({
