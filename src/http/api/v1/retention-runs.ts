@@ -27,7 +27,7 @@ export function retentionRunRoutes(routes: Routes, context: ApiContext): void {
     plan: async (call) => {
       const { namespace } = call.params;
       await needRules(namespace);
-      context.registry.writes.admitDeletePlan();
+      if (call.body.dryRun !== true) context.registry.writes.admitDeletePlan();
       try {
         operations.assertNone('retention');
       } catch (error) {
