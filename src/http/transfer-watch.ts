@@ -8,6 +8,8 @@ export interface WatchedTransfer {
   readonly moved: () => number;
   /** Whether the client is what holds the transfer up at this moment: time that the server needs does not count. */
   readonly waitsForClient: () => boolean;
+  /** Bytes per second that this one is to move where others wait for its end, if that is more than everybody's. */
+  readonly leastRate?: number;
   /** Called when the transfer is too slow. */
   readonly abort: () => void;
 }
@@ -19,12 +21,12 @@ interface Window {
 
 export class TransferWatch {
   readonly #windows = new Map<WatchedTransfer, Window>();
-  readonly #leastBytes: number;
+  readonly #slowest: number;
   readonly #timer: NodeJS.Timeout;
 
   /** `slowest` is in bytes per second. */
   constructor(slowest: number) {
-    this.#leastBytes = slowest * windowSeconds;
+    this.#slowest = slowest;
     this.#timer = setInterval(() => this.check(performance.now() / 1000), checkEverySeconds * 1000).unref();
   }
 
@@ -39,7 +41,8 @@ export class TransferWatch {
     for (const [transfer, window] of this.#windows) {
       const moved = transfer.moved();
       const judged = transfer.waitsForClient() && now - window.start >= windowSeconds;
-      if (judged && moved - window.moved < this.#leastBytes) {
+      const least = Math.max(this.#slowest, transfer.leastRate ?? 0) * windowSeconds;
+      if (judged && moved - window.moved < least) {
         this.#windows.delete(transfer);
         transfer.abort();
       } else if (judged || !transfer.waitsForClient()) {

@@ -8,7 +8,7 @@ import { InspectionFault } from './faults.ts';
 import { FileTree, type Found, targetKeyOf } from './file-tree.ts';
 import { isForeignLayer } from './image-config.ts';
 import { fileTypes, keyOf, type LayerFile, longestPath, marks, pathOf } from './layer-file.ts';
-import type { ContentStream, LayeredImage, Layers } from './layers.ts';
+import type { Asker, ContentStream, LayeredImage, Layers } from './layers.ts';
 import { type Chosen, isIndex } from './manifests.ts';
 
 export const shownTypes = [...fileTypes, 'whiteout', 'opaque'] as const;
@@ -79,7 +79,8 @@ export class ImageFiles {
   }
 
   /** The content of a file, links followed. Throws like list. */
-  async read(query: FilesQuery, signal: AbortSignal): Promise<FileContent> {
+  async read(query: FilesQuery, asker: Asker): Promise<FileContent> {
+    const { signal } = asker;
     const tree = await this.#treeOf(query, signal);
     const found = tree.resolve(checkedPath(query.path), true);
     if (found === undefined || found === 'loop') throw await this.#absent(query, tree, found, signal);
@@ -102,7 +103,7 @@ export class ImageFiles {
         `inspection.archiveFileLimit, or pull the image`;
       throw new InspectionFault('too-large', message);
     }
-    const bytes = await this.#layers.contentOf(query.repository, content, signal);
+    const bytes = await this.#layers.contentOf(query.repository, content, asker);
     return { path, size: content.size, layer: content.layer, bytes };
   }
 

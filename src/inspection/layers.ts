@@ -28,6 +28,8 @@ const mostReading = 2;
 const mostWaiting = 16;
 /** Files that are sent while their layer is still open, each with the window of a decompressor. */
 const mostSending = 8;
+/** One caller takes a quarter of them, so that it takes several to hold up everybody else. */
+const sendingOfCaller = { most: 2, mostWaiting: 4, longestWait: 10_000 };
 /** A file up to here is read at once: the memory is less than a decompressor's, and whoever takes it holds nothing up. */
 const readAtOnce = 1024 * 1024;
 
@@ -47,7 +49,16 @@ export interface LayeredImage {
 
 /** Bytes as they come; whoever does not read them to their end closes them. */
 export interface ContentStream extends AsyncIterable<Buffer> {
+  /** Whether others may be waiting for its end: it keeps one of a few places and the memory of a decompressor. */
+  readonly holdsPlace: boolean;
   close(): Promise<void>;
+}
+
+/** Who waits for content. */
+export interface Asker {
+  /** Whose places are counted together. */
+  readonly caller: string;
+  readonly signal: AbortSignal;
 }
 
 /** Where a file lies in its decompressed layer. */
@@ -65,7 +76,7 @@ export class Layers {
   readonly #limits: LayerLimits;
   readonly #now: () => number;
   readonly #slots = new Slots(mostReading, mostWaiting);
-  readonly #sending = new Slots(mostSending, mostWaiting);
+  readonly #sending = new Slots(mostSending, mostWaiting, sendingOfCaller);
   readonly #shared = new SharedWork<Listing>();
   readonly #kept = new LRUCache<string, Listing>({ maxSize: cacheBytes, sizeCalculation: sizeOf });
 
@@ -131,13 +142,21 @@ export class Layers {
    * The content of a file as it lies in its layer, once its beginning was reached; never more than its size. The caller reads it to
    * its end, or closes it; how long that takes does not count as reading. Throws like filesOf.
    */
-  async contentOf(repository: RepositoryName, file: LayerFile, signal: AbortSignal): Promise<ContentStream> {
+  async contentOf(
+    repository: RepositoryName,
+    file: LayerFile,
+    { caller, signal }: Asker,
+  ): Promise<ContentStream> {
     const { offset, size, layer } = file;
     if (offset === undefined)
       throw new InspectionFault('unreadable', file.note ?? 'it has no content of its own');
     const place = { offset, size };
     if (size <= readAtOnce) return await this.#readAtOnce(repository, layer, place, signal);
-    const leave = await this.#sending.take(signal);
+    if ((await this.#compressionOf(repository, layer)) === 'none') {
+      const content = this.#read(repository, layer, place, signal);
+      return resumed(await content.next(), content);
+    }
+    const leave = await this.#sending.take(signal, caller);
     try {
       const giveBack = await this.#slots.take(signal);
       const content = this.#read(repository, layer, place, signal);
@@ -164,6 +183,7 @@ export class Layers {
       const parts: Buffer[] = [];
       for await (const part of this.#read(repository, layer, place, signal)) parts.push(Buffer.from(part));
       return {
+        holdsPlace: false,
         close: async () => undefined,
         async *[Symbol.asyncIterator]() {
           yield* parts;
@@ -241,14 +261,18 @@ export class Layers {
     }
   }
 
-  async #withBlob(
+  #compressionOf(repository: RepositoryName, layer: Digest): Promise<Compression> {
+    return this.#withBlob(repository, layer, findCompression);
+  }
+
+  async #withBlob<Result>(
     repository: RepositoryName,
     layer: Digest,
-    use: (blob: OpenBlob) => Promise<void>,
-  ): Promise<void> {
+    use: (blob: OpenBlob) => Promise<Result>,
+  ): Promise<Result> {
     const { open, close, explain } = await this.#open(repository, layer);
     try {
-      await use(open);
+      return await use(open);
     } catch (error) {
       throw await explain(error);
     } finally {
@@ -294,16 +318,17 @@ export class Layers {
 function resumed(
   first: IteratorResult<Buffer, void>,
   rest: AsyncGenerator<Buffer, void>,
-  leave: () => void,
+  leave?: () => void,
 ): ContentStream {
   const close = async (): Promise<void> => {
     try {
       await rest.return();
     } finally {
-      leave();
+      leave?.();
     }
   };
   return {
+    holdsPlace: leave !== undefined,
     close,
     async *[Symbol.asyncIterator]() {
       try {

@@ -1,56 +1,125 @@
 // How many may decompress at the same time, and how many wait for that: looking into layers is to leave the processor to pulls
-// and pushes. Who asks for what somebody is reading already shares it.
+// and pushes, and no one caller is to take all of it. Who asks for what somebody is reading already shares it.
 import { InspectionFault } from './faults.ts';
+
+export interface SlotBounds {
+  /** How many one owner may have at the same time. */
+  readonly most?: number;
+  /** For how many one owner may wait. */
+  readonly mostWaiting?: number;
+  /** How long anybody waits, in milliseconds. */
+  readonly longestWait?: number;
+}
+
+interface Waiting {
+  readonly owner: string;
+  readonly go: () => void;
+}
 
 export class Slots {
   readonly #most: number;
   readonly #mostWaiting: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #mostOfOwner: number;
+  readonly #mostWaitingOfOwner: number;
+  readonly #longestWait: number | undefined;
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiting>();
+  readonly #takenOf = new Map<string, number>();
   #taken = 0;
 
-  constructor(most: number, mostWaiting: number) {
+  constructor(most: number, mostWaiting: number, bounds: SlotBounds = {}) {
     this.#most = most;
     this.#mostWaiting = mostWaiting;
+    this.#mostOfOwner = bounds.most ?? most;
+    this.#mostWaitingOfOwner = bounds.mostWaiting ?? mostWaiting;
+    this.#longestWait = bounds.longestWait;
   }
 
-  /** Waits for a slot; the function that is returned gives it back. Throws InspectionFault (busy), and the reason of `signal`. */
-  async take(signal: AbortSignal): Promise<() => void> {
+  /**
+   * Waits for a slot; the function that is returned gives it back. Of those who wait, whoever has the least goes first. Throws
+   * InspectionFault (busy), and the reason of `signal`.
+   */
+  async take(signal: AbortSignal, owner = ''): Promise<() => void> {
     signal.throwIfAborted();
-    if (this.#taken < this.#most) this.#taken += 1;
+    // Whoever gives one back hands it on in the same turn, so that nobody waits who could have it.
+    if (this.#taken < this.#most && this.#has(owner) < this.#mostOfOwner) this.#enter(owner);
     else {
-      if (this.#waiting.size >= this.#mostWaiting) {
-        throw new InspectionFault(
-          'busy',
-          'too many images are looked into at the moment: try again in a few seconds',
-        );
-      }
-      await this.#turn(signal);
+      const own = [...this.#waiting].filter((other) => other.owner === owner).length;
+      if (this.#waiting.size >= this.#mostWaiting || own >= this.#mostWaitingOfOwner) throw this.#busy(owner);
+      await this.#turn(signal, owner);
     }
     let given = false;
     return () => {
       if (given) return;
       given = true;
-      const [next] = this.#waiting;
-      // The slot goes straight to the next one.
-      if (next === undefined) this.#taken -= 1;
-      else next();
+      this.#leave(owner);
     };
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #has(owner: string): number {
+    return this.#takenOf.get(owner) ?? 0;
+  }
+
+  #enter(owner: string): void {
+    this.#taken += 1;
+    this.#takenOf.set(owner, this.#has(owner) + 1);
+  }
+
+  #leave(owner: string): void {
+    this.#taken -= 1;
+    const left = this.#has(owner) - 1;
+    if (left > 0) this.#takenOf.set(owner, left);
+    else this.#takenOf.delete(owner);
+    const next = this.#next();
+    if (next === undefined) return;
+    this.#enter(next.owner);
+    next.go();
+  }
+
+  #next(): Waiting | undefined {
+    let next: Waiting | undefined;
+    let least = this.#mostOfOwner;
+    for (const one of this.#waiting) {
+      const has = this.#has(one.owner);
+      if (has >= least) continue;
+      least = has;
+      next = one;
+    }
+    return next;
+  }
+
+  #turn(signal: AbortSignal, owner: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      const go = (): void => {
-        this.#waiting.delete(go);
+      const end = (): void => {
+        this.#waiting.delete(waiting);
+        clearTimeout(timer);
         signal.removeEventListener('abort', leave);
+      };
+      const go = (): void => {
+        end();
         resolve();
       };
       const leave = (): void => {
-        this.#waiting.delete(go);
+        end();
         reject(signal.reason);
       };
-      this.#waiting.add(go);
+      const giveUp = (): void => {
+        end();
+        reject(this.#busy(owner));
+      };
+      const waiting = { owner, go };
+      const timer = this.#longestWait === undefined ? undefined : setTimeout(giveUp, this.#longestWait);
+      this.#waiting.add(waiting);
       signal.addEventListener('abort', leave, { once: true });
     });
+  }
+
+  #busy(owner: string): InspectionFault {
+    const message =
+      this.#has(owner) >= this.#mostOfOwner && this.#mostOfOwner < this.#most
+        ? `${this.#mostOfOwner} large files out of images are on their way to you or your address: fetch them to their end, then try again`
+        : 'too many images are looked into at the moment: try again in a few seconds';
+    return new InspectionFault('busy', message);
   }
 }
 

@@ -1,6 +1,7 @@
 // Files of images and layers over HTTP: lists, single files, what is refused and what a hostile archive cannot do.
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
+import { randomBytes } from 'node:crypto';
+import { type IncomingMessage, request } from 'node:http';
 import { describe, it } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { attachmentText } from '../../src/http/api/v1/inspection-sending.ts';
@@ -317,6 +318,52 @@ describe('limits of inspection', () => {
     );
     const reply = await read(api, 'v1', 'path=/fits');
     assert.equal((await reply.arrayBuffer()).byteLength, 1024 * 1024);
+  });
+});
+
+describe('large files out of an image', () => {
+  it('are there for others while one caller takes as many as it may, slowly', {
+    timeout: 60_000,
+  }, async (t) => {
+    const api = await startApi(t);
+    const members = [
+      // More than the sockets between take in.
+      { name: 'large', content: randomBytes(15 * 1024 * 1024) },
+      { name: 'other', content: randomBytes(1024 * 1024 + 1) },
+    ];
+    await pushLayers(targetOf(api), 'v1', { layers: [gzipSync(makeTar(members), { level: 1 })] });
+    await pushLayers(targetOf(api), 'plain', { layers: [makeTar(members)] });
+    const place = (tag: string, path: string) =>
+      `${api.registry.url}/api/v1/repositories/acme/web/-/manifests/${tag}/file?path=${path}`;
+    const headers = { authorization: `Bearer ${api.admin.secret}` };
+    const answers: IncomingMessage[] = [];
+    const enough = Promise.withResolvers<void>();
+    const slow = Array.from({ length: 8 }, () =>
+      request(place('v1', '/large'), { headers }, (answer) => {
+        answer.on('error', () => undefined).pause();
+        if (answers.push(answer) === 4) enough.resolve();
+      })
+        .on('error', () => undefined)
+        .end(),
+    );
+    try {
+      // Two are sent, four wait.
+      await enough.promise;
+      const busy = answers.filter(({ statusCode }) => statusCode === 429);
+      assert.deepEqual(answers.map(({ statusCode }) => statusCode).sort(), [200, 200, 429, 429]);
+      assert.equal(busy[0]?.headers['retry-after'], '5');
+      const plain = await fetch(place('plain', '/other'), { headers });
+      assert.equal((await plain.arrayBuffer()).byteLength, 1024 * 1024 + 1);
+      const ben = await api.addUser('ben');
+      await api.admin.patch('/repositories/acme%2Fweb', { visibility: 'public' });
+      for (const own of [{ authorization: `Bearer ${ben.secret}` }, undefined]) {
+        const reply = await fetch(place('v1', '/other'), own === undefined ? {} : { headers: own });
+        assert.equal(reply.status, 200, own === undefined ? 'anonymous' : 'ben');
+        assert.equal((await reply.arrayBuffer()).byteLength, 1024 * 1024 + 1);
+      }
+    } finally {
+      for (const one of slow) one.destroy();
+    }
   });
 });
 

@@ -180,7 +180,7 @@ describe('berth events', () => {
   });
 });
 
-/** Stands before a registry, ends streams and answers the next requests for them as told; asks for short pauses. */
+/** Stands before a registry, ends streams and answers the next requests for them as told; asks for no pauses at all. */
 async function startProxy(t: TestContext, target: string) {
   const failures: (number | 'broken')[] = [];
   const asked: (string | undefined)[] = [];
@@ -198,7 +198,7 @@ async function startProxy(t: TestContext, target: string) {
     const forwarded = send(new URL(url, target), { method, headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.setEncoding('utf8').on('data', (text: string) => {
-        response.write(text.replace('retry: 2000', 'retry: 10'));
+        response.write(text.replace('retry: 2000', 'retry: 0'));
       });
       answer.on('end', () => response.end()).on('error', () => response.destroy());
       response.on('close', () => answer.destroy());

@@ -1,6 +1,6 @@
 // How many look into layers at the same time, and what is shared between them.
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
 import { InspectionFault } from '../../src/inspection/faults.ts';
 import { SharedWork, Slots } from '../../src/inspection/slots.ts';
 
@@ -47,6 +47,60 @@ describe('slots', () => {
     first();
     (await stays)();
     await assert.rejects(slots.take(leaving.signal), /gone/);
+  });
+
+  it('are a few for each owner, and go to whoever has the least', async () => {
+    const slots = new Slots(3, 5, { most: 2, mostWaiting: 2 });
+    const order: string[] = [];
+    const take = async (owner: string) => {
+      const giveBack = await slots.take(signal, owner);
+      order.push(owner);
+      return giveBack;
+    };
+    const [first] = await Promise.all([take('greedy'), take('greedy')]);
+    const greedy = [take('greedy'), take('greedy')];
+    // A slot is free, and none for this one.
+    await assert.rejects(
+      slots.take(signal, 'greedy'),
+      (error) => error instanceof InspectionFault && error.kind === 'busy',
+    );
+    const other = await take('other');
+    const third = take('third');
+    const more = take('other');
+    first?.();
+    await soon();
+    assert.deepEqual(order, ['greedy', 'greedy', 'other', 'third'], 'not to the one who came first');
+    (await third)();
+    await soon();
+    assert.deepEqual(order.slice(4), ['greedy'], 'of those who have as many, the one who came first');
+    other();
+    (await more)();
+    for (const one of greedy) (await one)();
+  });
+
+  it('are not waited for without end', async (t) => {
+    t.after(() => mock.timers.reset());
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const slots = new Slots(1, 2, { longestWait: 10_000 });
+    const first = await slots.take(signal);
+    const refused: unknown[] = [];
+    slots.take(signal).catch((error: unknown) => refused.push(error));
+    await soon();
+    mock.timers.tick(9_999);
+    await soon();
+    assert.equal(refused.length, 0);
+    const patient = slots.take(signal);
+    await soon();
+    mock.timers.tick(1);
+    await soon();
+    const [fault] = refused;
+    assert.ok(fault instanceof InspectionFault && fault.kind === 'busy');
+    // Whoever came later waits on, and what was given up is nobody's.
+    first();
+    const second = await patient;
+    mock.timers.tick(20_000);
+    second();
+    (await slots.take(signal))();
   });
 });
 

@@ -20,6 +20,8 @@ interface EventsOptions {
 
 const firstPauseMilliseconds = 500;
 const longestPauseMilliseconds = 30_000;
+/** Twice nothing is nothing: whoever asks for no pause would be asked without end. */
+const shortestRetryMilliseconds = 100;
 /** More than that no registry is believed. */
 const longestRetryMilliseconds = 600_000;
 
@@ -109,7 +111,7 @@ async function readOnce(
   const response = await api.stream('events', query, headers);
   const listener: StreamListener = {
     retry: (milliseconds) => {
-      place.retry = Math.min(longestRetryMilliseconds, milliseconds);
+      place.retry = Math.min(longestRetryMilliseconds, Math.max(shortestRetryMilliseconds, milliseconds));
     },
     id: (id) => {
       if (place.last === undefined) stderr.write('following; Ctrl-C ends it\n');

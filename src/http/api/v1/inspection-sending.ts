@@ -11,6 +11,9 @@ import { ShortBlobError, SinkClosedError } from '../../../storage/blob-store.ts'
 import type { ApiContext } from './context.ts';
 import type { Answer } from './route.ts';
 
+/** Bytes per second of whoever holds one of the few places for large files: others may be waiting for it. */
+const leastRateInPlace = 64 * 1024;
+
 interface Asking {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
@@ -45,7 +48,8 @@ export async function sendContent(
   try {
     describe(reply, 'application/octet-stream', path.slice(path.lastIndexOf('/') + 1));
     reply.header('content-length', size).header('berth-layer', layer);
-    await stream(context, { request, reply }, async () => {
+    const leastRate = bytes.holdsPlace ? leastRateInPlace : 0;
+    await stream(context, { request, reply, leastRate }, async () => {
       for await (const part of bytes) await write(reply, part);
     });
   } finally {
@@ -124,7 +128,7 @@ export function attachmentText(name: string): string {
 /** Sends what `send` writes past Fastify; what fails from now on breaks the connection off. */
 async function stream(
   context: ApiContext,
-  { request, reply }: Asking,
+  { request, reply, leastRate = 0 }: Asking & { readonly leastRate?: number },
   send: () => Promise<void>,
 ): Promise<void> {
   const response = reply.raw;
@@ -132,6 +136,7 @@ async function stream(
   const endWatch = context.transfers.watch({
     moved: () => socket.bytesWritten,
     waitsForClient: () => response.writableLength > 0,
+    leastRate,
     abort: () => response.destroy(new Error('the client took it too slowly')),
   });
   try {

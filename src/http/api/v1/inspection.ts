@@ -1,5 +1,8 @@
 // Looking into images: what a manifest and its config say, what refers to it, the files of its layers, and all of it as one archive.
+import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import type { Principal } from '../../../auth/access.ts';
+import { networkOf } from '../../../auth/network.ts';
 import { readSmallBlob } from '../../../inspection/documents.ts';
 import { type FaultKind, InspectionFault } from '../../../inspection/faults.ts';
 import { createInspection, type Inspection } from '../../../inspection/inspection.ts';
@@ -166,7 +169,8 @@ function fileRoutes(routes: Routes, context: ApiContext, inspection: Inspection)
     handle: async (call) => {
       const { repository, chosen } = await choose(inspection, call);
       const wanted = { repository, chosen, layer: call.query.layer, path: call.query.path };
-      const content = await explained(() => inspection.files.read(wanted, aborted(call.reply)));
+      const asker = { caller: callerOf(call), signal: aborted(call.reply) };
+      const content = await explained(() => inspection.files.read(wanted, asker));
       return await sendContent(context, call, content);
     },
   });
@@ -220,6 +224,17 @@ async function choose(
   });
   if (chosen === undefined) throw notFound(`manifest ${referenceText(reference)} in ${repository}`);
   return { repository, reference, chosen };
+}
+
+/** Whose downloads are counted together: who signed in, else everybody at one address. */
+function callerOf({
+  principal,
+  request,
+}: {
+  readonly principal: Principal;
+  readonly request: FastifyRequest;
+}): string {
+  return principal.kind === 'anonymous' ? `address ${networkOf(request.ip)}` : `name ${principal.name}`;
 }
 
 /** What stands in front of the name of an image: no address of IPv6 can. */
