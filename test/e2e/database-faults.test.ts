@@ -6,9 +6,10 @@ import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
 import { DiskFullError } from '../../src/storage/faults.ts';
 import { makeFolder, onEnd } from '../support/cleanup.ts';
+import { mountMemory } from '../support/file-systems.ts';
 import { manifestOf, openTestStore, putManifest, repository, tag } from '../support/metadata.ts';
 import { pushedTo, startMetadataProcess } from '../support/metadata-process.ts';
-import { run, skipWithout } from '../support/programs.ts';
+import { skipWithout } from '../support/programs.ts';
 
 const app = repository('team/app');
 
@@ -16,8 +17,7 @@ test('a full disk refuses writes, not reads, and the store goes on when there is
   skip: skipWithout('root', 'mount', 'umount'),
 }, async (t) => {
   const folder = await makeFolder(t, 'full');
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
-  onEnd(t, () => run('umount', [folder]));
+  await mountMemory(t, 'size=6m', folder);
   const ballast = join(folder, 'ballast');
   writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024));
   const { store, fatal, close } = await openTestStore(t, { folder });
@@ -60,8 +60,7 @@ test('with little room on a full disk small changes go on and on, since the log 
   skip: skipWithout('root', 'mount', 'umount'),
 }, async (t) => {
   const folder = await makeFolder(t, 'full');
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
-  onEnd(t, () => run('umount', [folder]));
+  await mountMemory(t, 'size=6m', folder);
   const ballast = join(folder, 'ballast');
   writeFileSync(ballast, Buffer.alloc(1024 * 1024));
   const { store, fatal, close } = await openTestStore(t, { folder });
@@ -83,8 +82,7 @@ test('with little room on a full disk small changes go on and on, since the log 
 
 test('closing on a full disk loses nothing', { skip: skipWithout('root', 'mount', 'umount') }, async (t) => {
   const folder = await makeFolder(t, 'full');
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', folder]);
-  onEnd(t, () => run('umount', [folder]));
+  await mountMemory(t, 'size=6m', folder);
   const { store, close } = await openTestStore(t, { folder });
   for (let number = 0; number < 20; number += 1) {
     await putManifest(store, app, manifestOf({ note: `${number}`.padEnd(50_000, '.') }), {
