@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/name.ts';
+import { Places } from '../places.ts';
 import type { WorkRun } from '../registry/operation-run.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { UploadOwner } from '../registry/uploads.ts';
@@ -23,7 +24,7 @@ export class BlobCarrier {
   readonly #report: ImportReport;
   readonly #run: WorkRun;
   readonly #link: boolean;
-  readonly #slots: Slots;
+  readonly #places: Places;
   /** One transfer of a digest at a time, for all repositories. */
   readonly #busy = new Map<Digest, Promise<void>>();
   /** What the source has no good bytes of; it is not read again for the next repository. */
@@ -40,7 +41,7 @@ export class BlobCarrier {
     this.#report = options.report;
     this.#run = options.run;
     this.#link = options.link;
-    this.#slots = new Slots(options.parallel);
+    this.#places = new Places(options.parallel);
   }
 
   /**
@@ -57,7 +58,7 @@ export class BlobCarrier {
     const done = Promise.withResolvers<void>();
     this.#busy.set(digest, done.promise);
     try {
-      await this.#slots.use(() => this.#bring(repository, source, digest));
+      await this.#places.pass('', () => this.#bring(repository, source, digest));
     } catch (error) {
       const fault = asSourceFault(error);
       if (fault === undefined) throw error;
@@ -236,26 +237,4 @@ async function guardFile<T>(work: Promise<T>, path: string): Promise<T> {
 function fileFault(error: unknown): SourceFault {
   const { code, message } = error as NodeJS.ErrnoException;
   return new SourceFault(code === 'ENOENT' ? 'missing' : 'unreadable', message, { cause: error });
-}
-
-/** So many at a time, the others in order. */
-class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
-  }
 }

@@ -1,5 +1,6 @@
 // How many may decompress at the same time, and how many wait for that: looking into layers is to leave the processor to pulls
 // and pushes, and no one caller is to take all of it. Who asks for what somebody is reading already shares it.
+import { Places } from '../places.ts';
 import { InspectionFault } from './faults.ts';
 
 export interface SlotBounds {
@@ -11,26 +12,18 @@ export interface SlotBounds {
   readonly longestWait?: number;
 }
 
-interface Waiting {
-  readonly owner: string;
-  readonly go: () => void;
-}
-
 export class Slots {
-  readonly #most: number;
+  readonly #places: Places;
   readonly #mostWaiting: number;
-  readonly #mostOfOwner: number;
   readonly #mostWaitingOfOwner: number;
   readonly #longestWait: number | undefined;
-  /** In the order in which they came. */
-  readonly #waiting = new Set<Waiting>();
-  readonly #takenOf = new Map<string, number>();
-  #taken = 0;
+  /** How many of all one owner may have; undefined: all. */
+  readonly #mostOfOwner: number | undefined;
 
   constructor(most: number, mostWaiting: number, bounds: SlotBounds = {}) {
-    this.#most = most;
+    this.#places = new Places(most, bounds.most);
     this.#mostWaiting = mostWaiting;
-    this.#mostOfOwner = bounds.most ?? most;
+    this.#mostOfOwner = bounds.most;
     this.#mostWaitingOfOwner = bounds.mostWaiting ?? mostWaiting;
     this.#longestWait = bounds.longestWait;
   }
@@ -41,63 +34,26 @@ export class Slots {
    */
   async take(signal: AbortSignal, owner = ''): Promise<() => void> {
     signal.throwIfAborted();
-    // Whoever gives one back hands it on in the same turn, so that nobody waits who could have it.
-    if (this.#taken < this.#most && this.#has(owner) < this.#mostOfOwner) this.#enter(owner);
-    else {
-      const own = [...this.#waiting].filter((other) => other.owner === owner).length;
-      if (this.#waiting.size >= this.#mostWaiting || own >= this.#mostWaitingOfOwner) throw this.#busy(owner);
+    const places = this.#places;
+    if (!places.enter(owner)) {
+      if (places.waiting() >= this.#mostWaiting || places.waiting(owner) >= this.#mostWaitingOfOwner)
+        throw this.#busy(owner);
       await this.#turn(signal, owner);
     }
     let given = false;
     return () => {
       if (given) return;
       given = true;
-      this.#leave(owner);
+      places.leave(owner);
     };
-  }
-
-  #has(owner: string): number {
-    return this.#takenOf.get(owner) ?? 0;
-  }
-
-  #enter(owner: string): void {
-    this.#taken += 1;
-    this.#takenOf.set(owner, this.#has(owner) + 1);
-  }
-
-  #leave(owner: string): void {
-    this.#taken -= 1;
-    const left = this.#has(owner) - 1;
-    if (left > 0) this.#takenOf.set(owner, left);
-    else this.#takenOf.delete(owner);
-    const next = this.#next();
-    if (next === undefined) return;
-    this.#enter(next.owner);
-    next.go();
-  }
-
-  #next(): Waiting | undefined {
-    let next: Waiting | undefined;
-    let least = this.#mostOfOwner;
-    for (const one of this.#waiting) {
-      const has = this.#has(one.owner);
-      if (has >= least) continue;
-      least = has;
-      next = one;
-    }
-    return next;
   }
 
   #turn(signal: AbortSignal, owner: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (): void => {
-        this.#waiting.delete(waiting);
+        withdraw();
         clearTimeout(timer);
         signal.removeEventListener('abort', leave);
-      };
-      const go = (): void => {
-        end();
-        resolve();
       };
       const leave = (): void => {
         end();
@@ -107,16 +63,18 @@ export class Slots {
         end();
         reject(this.#busy(owner));
       };
-      const waiting = { owner, go };
+      const withdraw = this.#places.wait(owner, () => {
+        end();
+        resolve();
+      });
       const timer = this.#longestWait === undefined ? undefined : setTimeout(giveUp, this.#longestWait);
-      this.#waiting.add(waiting);
       signal.addEventListener('abort', leave, { once: true });
     });
   }
 
   #busy(owner: string): InspectionFault {
     const message =
-      this.#has(owner) >= this.#mostOfOwner && this.#mostOfOwner < this.#most
+      this.#mostOfOwner !== undefined && this.#places.hasAll(owner)
         ? `${this.#mostOfOwner} large files out of images are on their way to you or your address: fetch them to their end, then try again`
         : 'too many images are looked into at the moment: try again in a few seconds';
     return new InspectionFault('busy', message);

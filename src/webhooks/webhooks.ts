@@ -1,6 +1,8 @@
 // Sends events to webhooks. Each hook follows the event rows by a cursor of its own, one delivery at a time, so that what is to be
 // sent survives every restart, needs no memory, and waits for no other hook.
+
 import { randomUUID } from 'node:crypto';
+import { Places } from '../places.ts';
 import type { Clock } from '../storage/clock.ts';
 import type { MetadataStore } from '../storage/metadata-store.ts';
 import type { Delivery, Webhook } from '../storage/webhook-store.ts';
@@ -9,7 +11,6 @@ import { type ContentEvent, findContent, readContent } from './content-events.ts
 import { eventId, type SentEvent, type Source } from './envelope.ts';
 import type { EventFeed } from './event-feed.ts';
 import { type Follower, isFor, testEvent, waitUntil } from './follower.ts';
-import { Gate } from './gate.ts';
 import type { Sender, SendResult } from './sender.ts';
 import { systemTimers, type Timers } from './timers.ts';
 
@@ -50,7 +51,7 @@ export class Webhooks {
   readonly #timers: Timers;
   readonly #random: () => number;
   readonly #followers = new Map<number, Follower>();
-  readonly #gate = new Gate(mostAtOnce, mostOfNamespace);
+  readonly #places = new Places(mostAtOnce, mostOfNamespace);
   readonly #tested = new Set<number>();
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
@@ -336,7 +337,7 @@ export class Webhooks {
 
   async #send(hook: Webhook, event: SentEvent, id: string, number: number): Promise<SendResult> {
     const source = await this.#source();
-    return await this.#gate.pass(hook.namespace, () => {
+    return await this.#places.pass(hook.namespace, () => {
       const now = this.#options.clock.unixSeconds();
       const message = messageOf(hook, event, { id, source, now, number });
       return this.#options.sender.post(hook.url, message, this.#stop.signal);

@@ -5,13 +5,13 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Digest } from '../../src/oci/digest.ts';
 import type { RepositoryName } from '../../src/oci/name.ts';
+import { Places } from '../../src/places.ts';
 import type { RegistryEvent } from '../../src/storage/metadata-store.ts';
 import type { Webhook } from '../../src/storage/webhook-store.ts';
 import { judge, messageOf } from '../../src/webhooks/attempts.ts';
 import { longestWaitSeconds, waitSeconds } from '../../src/webhooks/back-off.ts';
 import { type ContentEvent, toContentEvent } from '../../src/webhooks/content-events.ts';
 import { envelopeOf } from '../../src/webhooks/envelope.ts';
-import { Gate } from '../../src/webhooks/gate.ts';
 import { createHookSecret, signatureHeaders } from '../../src/webhooks/signature.ts';
 
 const digest = `sha256:${'a'.repeat(64)}` as Digest;
@@ -306,14 +306,14 @@ describe('after an attempt', () => {
 
 describe('the places of deliveries', () => {
   /** Work that says when it begins, and ends when it is told. */
-  function works(gate: Gate) {
+  function works(places: Places) {
     const began: string[] = [];
     const ends = new Map<string, () => void>();
     return {
       began,
       begin: (name: string) => {
         const [owner = ''] = name.split('/');
-        return gate.pass(owner, () => {
+        return places.pass(owner, () => {
           began.push(name);
           return new Promise<void>((resolve) => ends.set(name, resolve));
         });
@@ -326,7 +326,7 @@ describe('the places of deliveries', () => {
   }
 
   test('are for others, too, where one has much to send', async () => {
-    const { began, begin, end } = works(new Gate(4, 2));
+    const { began, begin, end } = works(new Places(4, 2));
     const all = ['a/1', 'a/2', 'a/3', 'a/4', 'b/1', 'c/1', 'd/1', 'b/2'].map(begin);
     assert.deepEqual(began, ['a/1', 'a/2', 'b/1', 'c/1']);
     // The place of one goes to who has none, before who came earlier and has some.
@@ -345,12 +345,12 @@ describe('the places of deliveries', () => {
   });
 
   test('are given back by what fails, and none is lost or given twice', async () => {
-    const gate = new Gate(5, 2);
+    const places = new Places(5, 2);
     let [inside, most, done] = [0, 0, 0];
     const ofOwner = new Map<number, number>();
     const settled = await Promise.allSettled(
       Array.from({ length: 300 }, (_, index) =>
-        gate.pass(String(index % 7), async () => {
+        places.pass(String(index % 7), async () => {
           const owner = index % 7;
           inside += 1;
           most = Math.max(most, inside);
